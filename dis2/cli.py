@@ -1,0 +1,270 @@
+"""The command line: one subcommand per stage; nothing but arguments in, files out. Stages are imported only when they run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from dis2 import __version__
+from dis2.errors import UserError
+
+
+class Settings:
+    """The sections that a stage asks for, from `--settings` (JSON of those sections) or from a whole config file."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.json, self.config = arguments.settings, arguments.config
+        self.run: Any = None
+
+    def __call__(self, name: str) -> Any:
+        from dis2.config.run import read_run, section
+
+        if self.json is None:
+            from dis2.models.registry import METHODS
+
+            self.run = self.run or read_run([self.config], METHODS)
+            return getattr(self.run, name)
+        try:
+            given = json.loads(self.json)
+        except ValueError as error:
+            raise UserError(f"--settings: not JSON ({error}); give the sections as JSON, or use --config FILE") from None
+        if not isinstance(given, dict) or name not in given:
+            raise UserError(f"--settings: {name}: missing; this stage reads that section")
+        return section(name, given[name])
+
+
+def simulate(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.raster.simulate import simulate
+
+    wanted = settings("simulate")
+    if wanted is None:
+        raise UserError(f"{arguments.config}: simulate: missing; only a config with this section has built-in scenes")
+    simulate(wanted, tuple(settings("data").classes), arguments.scene, arguments.out)
+
+
+def check(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.raster.check import check
+
+    check(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.out)
+
+
+def register(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.raster.register import register
+
+    register(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.out, arguments.picture)
+
+
+def tile(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.tiles.cut import cut
+
+    cut(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.shifts, arguments.out)
+
+
+def statistics(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.tiles.statistics import statistics
+
+    statistics(settings("data"), arguments.tiles, arguments.out)
+
+
+def train(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.training.train import train
+
+    train(
+        settings("data"),
+        settings("model"),
+        settings("training"),
+        arguments.method,
+        arguments.seed,
+        arguments.tiles,
+        arguments.statistics,
+        arguments.out,
+        arguments.state,
+        arguments.teacher,
+    )
+
+
+def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.evaluation.evaluate import evaluate
+
+    evaluate(
+        settings("data"),
+        settings("evaluation"),
+        arguments.model,
+        arguments.tiles,
+        arguments.out,
+        arguments.split,
+        arguments.zeros,
+    )
+
+
+def predict(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.prediction.predict import predict_files, predict_scene
+
+    if arguments.scene is None:
+        predict_files(arguments.model, _files_by_sensor(arguments.rest), arguments.out)
+        return
+    if arguments.rest:
+        raise UserError(f"{arguments.rest[0]}: not used with --scene, whose rasters are in the config")
+    predict_scene(
+        _with_scene(settings, arguments),
+        settings("grid"),
+        settings("prediction"),
+        arguments.model,
+        arguments.scene,
+        arguments.shifts,
+        arguments.combinations,
+        arguments.out,
+    )
+
+
+def report(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.report.page import report
+
+    report(settings("data"), settings("report"), arguments.results, arguments.out)
+
+
+def schema(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.config.run import schema
+    from dis2.files import whole
+
+    if arguments.out is None:
+        sys.stdout.write(schema())
+        return
+    with whole(arguments.out) as part:
+        part.write_text(schema())
+
+
+def _with_scene(settings: Settings, arguments: argparse.Namespace) -> Any:
+    data = settings("data")
+    if arguments.scene not in data.scenes:
+        raise UserError(f"--scene {arguments.scene}: not one of the scenes ({', '.join(data.scenes)})")
+    return data
+
+
+def _files_by_sensor(rest: list[str]) -> dict[str, list[str]]:
+    """`--optical a.tif b.tif --sar c.tif` by sensor."""
+    files: dict[str, list[str]] = {}
+    for word in rest:
+        if word.startswith("--"):
+            files[word[2:]] = []
+        elif not files:
+            raise UserError(f"{word}: say which sensor it is, such as --optical {word}")
+        else:
+            files[list(files)[-1]].append(word)
+    if not files:
+        raise UserError("no sensor given; name at least one, such as --optical image.tif (or --scene NAME with --config)")
+    if empty := [sensor for sensor, listed in files.items() if not listed]:
+        raise UserError(f"--{empty[0]}: no file given; name its raster")
+    return files
+
+
+def parser() -> argparse.ArgumentParser:
+    """All subcommands with their arguments, in the order of the workflow."""
+    top = argparse.ArgumentParser("dis2", description="Maps from several sensors that stay good when sensors go missing.")
+    top.add_argument("--version", action="version", version=f"dis2 {__version__}")
+    stages = Stages(top)
+    it = stages.add("simulate", simulate, "make one of the built-in scenes: rasters, labels, and the truth about its misregistration")
+    it.scene().out("FOLDER", "folder of the scene's rasters")
+    it = stages.add("check", check, "look at all rasters of a scene and say what is wrong with them, one line each")
+    it.scene().out("JSON", "what was seen")
+    it = stages.add("register", register, "find how far each sensor of a scene lies beside the reference sensor")
+    it.scene().out("JSON", "the shifts with their quality")
+    it.path("--picture", "PNG", "also draw reference and sensor, before and after")
+    it = stages.add("tile", tile, "bring all sensors and labels of a scene to one grid, in one store")
+    it.scene().path("--shifts", "JSON", "result of `dis2 register`", required=True)
+    it.out("ZARR", "the store; its manifest is written beside it")
+    it = stages.add("statistics", statistics, "mean and spread of every band, and how often each class occurs, in training pixels")
+    it.tiles().out("JSON", "the statistics")
+    it = stages.add("train", train, "train the teacher or a rival")
+    it.parser.add_argument("method", metavar="METHOD", help="teacher, or one of the config's methods")
+    it.training(teacher_needed=False)
+    it = stages.add("distill", train, "train the student, which takes any combination of sensors, from the teacher")
+    it.parser.set_defaults(method="dis2")
+    it.training(teacher_needed=True)
+    it = stages.add("evaluate", evaluate, "measure a model on every combination of sensors")
+    it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
+    it.tiles().out("JSON", "confusion matrices and scores of every combination")
+    it.parser.add_argument("--split", choices=("validation", "test"), default="test", help="the pixels that are scored (default test)")
+    it.parser.add_argument("--zeros", action="store_true", help="feed zeros for missing sensors, as if they were there")
+    it = stages.add("predict", predict, "map new rasters, or a scene of the config, from whichever sensors there are", PREDICT_USAGE)
+    it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
+    it.parser.add_argument("--scene", metavar="NAME", help="a scene of the config, instead of --SENSOR FILE")
+    it.path("--shifts", "JSON", "result of `dis2 register` for the scene (default: registered on the fly)")
+    it.parser.add_argument("--combinations", nargs="+", metavar="A+B", help="one map for each (default: all sensors of the scene)")
+    it.out("PATH", "the map, its confidence beside it (with --scene a folder for <combination>.tif)")
+    it = stages.add("report", report, "write the report: one HTML file that works offline")
+    it.path("--results", "FOLDER", "results/<dataset>", required=True).out("HTML", "the page")
+    it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
+    it.path("--out", "JSON", "file (default: standard output)")
+    return top
+
+
+PREDICT_USAGE = """dis2 predict MODEL --SENSOR FILE... [--SENSOR FILE...] --out MAP.tif
+       dis2 predict MODEL --config FILE --scene NAME [--combinations A+B ...] --out FOLDER"""
+
+
+class Stages:
+    """The subcommands."""
+
+    def __init__(self, top: argparse.ArgumentParser):
+        self.subparsers = top.add_subparsers(dest="stage", required=True, metavar="STAGE", title="stages")
+
+    def add(self, name: str, function: Any, help: str, usage: str | None = None, settings: bool = True) -> Stage:
+        it = self.subparsers.add_parser(name, help=help, description=help, usage=usage, allow_abbrev=False)
+        it.set_defaults(function=function, settings=None, config=None)
+        if settings:
+            source = it.add_mutually_exclusive_group(required=name != "predict")
+            source.add_argument("--config", type=Path, metavar="FILE", help="config file of the run (YAML)")
+            source.add_argument("--settings", metavar="JSON", help="only the sections that this stage reads (the workflow gives them)")
+        return Stage(it)
+
+
+class Stage:
+    """The arguments that several subcommands share."""
+
+    def __init__(self, parser: argparse.ArgumentParser):
+        self.parser = parser
+
+    def path(self, option: str, metavar: str, help: str, required: bool = False) -> Stage:
+        self.parser.add_argument(option, type=Path, metavar=metavar, required=required, help=help)
+        return self
+
+    def scene(self) -> Stage:
+        self.parser.add_argument("--scene", required=True, metavar="NAME", help="a scene of the config")
+        return self
+
+    def out(self, metavar: str, help: str) -> Stage:
+        self.parser.add_argument("-o", "--out", required=True, type=Path, metavar=metavar, help=help)
+        return self
+
+    def tiles(self) -> Stage:
+        return self.path("--tiles", "FOLDER", "folder with <scene>.zarr of the scenes", required=True)
+
+    def training(self, teacher_needed: bool) -> None:
+        self.tiles().out("FOLDER", "the model: weights.safetensors, model.json, history.jsonl")
+        self.path("--statistics", "JSON", "result of `dis2 statistics`", required=True)
+        self.parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of this training (default 0)")
+        self.path("--state", "FOLDER", "keeps what a killed training needs to go on")
+        self.path("--teacher", "FOLDER", "the teacher's model", required=teacher_needed)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs one stage; 0 when it is done, 2 with one line on a user's mistake."""
+    top = parser()
+    arguments, rest = top.parse_known_args(words)
+    if rest and arguments.stage != "predict":
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    try:
+        arguments.function(arguments, Settings(arguments))
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"dis2 {arguments.stage}: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"dis2 {arguments.stage}: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0

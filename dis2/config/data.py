@@ -1,0 +1,181 @@
+"""The data of a run: its sensors, classes and scenes, and which pixels train, validate and test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from dis2.config.base import Name, Section, SensorName
+
+SPLITS = ("train", "validation", "test")
+SplitName = Literal["train", "validation", "test"]
+PALETTE = ("#c8553d", "#8d99ae", "#2a6f97", "#1b512d", "#9bc53d", "#d9b88f", "#7b2d8b", "#f2c14e", "#4a4e69", "#00a6a6")
+IGNORE = 255
+"""The label in a tile store of a pixel that has no class."""
+
+
+class Sensor(Section):
+    """One named source of rasters."""
+
+    bands: int = Field(ge=1, description="how many bands its files have together")
+    kind: Literal["image", "surface"] = Field("image", description="surface: heights, registered to surfaces by Nuth and Kääb")
+    nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
+    resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")
+    unmeasured: Literal["any", "all"] = Field("any", description="a pixel is no measurement if any band is nodata, or if all are")
+
+
+class ClassLabel(Section):
+    """One class: which label values mean it, and its colour on maps."""
+
+    values: tuple[int | str, ...] = Field((), description="label values (default: the position in the list of classes)")
+    color: str | None = Field(None, pattern=r"^#[0-9a-fA-F]{6}$", description="#rrggbb on maps and in the report")
+
+
+class Labels(Section):
+    """Where a scene's labels are: a raster, or a vector file whose attribute tells the class."""
+
+    file: str = Field(description="a raster, or a vector file of polygons")
+    attribute: str | None = Field(None, description="vector files: the attribute that holds a class's name or value")
+
+
+class Chip(Section):
+    """Rasters of one footprint: a list of files per sensor whose bands follow each other, and labels if known."""
+
+    sensors: dict[str, tuple[str, ...]] = Field(description="files of each sensor that is there")
+    labels: Labels | None = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
+
+    @field_validator("sensors", mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, sensors: Any) -> Any:
+        return {k: (v,) if isinstance(v, str) else v for k, v in sensors.items()} if isinstance(sensors, dict) else sensors
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _a_path_is_labels(cls, labels: Any) -> Any:
+        return {"file": labels} if isinstance(labels, str) else labels
+
+
+class Scene(Section):
+    """One place: its rasters as one footprint, or (`grid: pixels`) as many chips."""
+
+    split: SplitName | None = Field(None, description="needed where splits are by scene; none: only mapped")
+    sensors: dict[str, tuple[str, ...]] = Field({}, description="files of each sensor that is there")
+    labels: Labels | None = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
+    chips: dict[Name, Chip] = Field({}, description="with `grid: pixels`, instead of sensors and labels")
+
+    _one_file_is_a_list = field_validator("sensors", mode="before")(Chip._one_file_is_a_list.__func__)  # type: ignore[attr-defined]
+    _a_path_is_labels = field_validator("labels", mode="before")(Chip._a_path_is_labels.__func__)  # type: ignore[attr-defined]
+
+    @model_validator(mode="after")
+    def _sensors_or_chips(self) -> Scene:
+        if bool(self.sensors) == bool(self.chips):
+            raise ValueError("give either sensors (with labels) or chips")
+        return self
+
+    @property
+    def footprints(self) -> dict[str, Chip]:
+        """Its chips; a scene of one footprint is a single chip without a name."""
+        return self.chips or {"": Chip(sensors=self.sensors, labels=self.labels)}
+
+    @property
+    def has(self) -> tuple[str, ...]:
+        """The sensors of which it has any file."""
+        return tuple({sensor: None for chip in self.footprints.values() for sensor in chip.sensors})
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file it is made from."""
+        chips = self.footprints.values()
+        rasters = [file for chip in chips for files in chip.sensors.values() for file in files]
+        return tuple(rasters + [chip.labels.file for chip in chips if chip.labels])
+
+
+class Split(Section):
+    """Which pixels train, validate and test: whole scenes, or blocks of every scene kept apart by a gap."""
+
+    by: Literal["scene", "block"] = "scene"
+    size: int = Field(256, ge=16, description="block: its side in pixels")
+    gap: int = Field(32, ge=0, description="block: pixels next to another split's block that are used by neither")
+    folds: int = Field(5, ge=3, description="block: blocks are dealt to this many folds")
+    fold: int = Field(0, ge=0, description="block: this fold tests, the next one validates, the others train")
+    seed: int = Field(0, description="block: deals the blocks")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Split:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is not one of {self.folds} folds: the first is 0")
+        return self
+
+
+class Data(Section):
+    """Everything that is told about the rasters themselves."""
+
+    name: Name = Field(description="the data set: results go to results/<name>/")
+    sensors: dict[SensorName, Sensor] = Field(min_length=2, description="two sensors or more, in the order of combinations")
+    classes: dict[Name, ClassLabel] = Field(min_length=2, description="two classes or more; a plain list of names will do")
+    ignore: tuple[int | str, ...] = Field((IGNORE,), description="label values that have no class and are not scored")
+    scenes: dict[Name, Scene] = Field({}, description="one entry a scene (made by `simulate` where that section is given)")
+    split: Split = Field(Split(), description="by scene, or by block with a gap")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _a_list_is_enough(cls, classes: Any) -> Any:
+        if isinstance(classes, list):
+            if len(set(map(str, classes))) < len(classes):
+                raise ValueError("a class is listed twice")
+            return {name: {} for name in classes}
+        return classes
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Data:
+        if len(self.classes) > 250:
+            raise ValueError(f"classes: {len(self.classes)} given, at most 250 are possible")
+        for name, scene in self.scenes.items():
+            self._check_scene(name, scene)
+        values = [value for spec in self.values.values() for value in spec]
+        if doubled := sorted({str(v) for v in values if values.count(v) > 1 or v in self.ignore}):
+            raise ValueError(f"classes: label value {doubled[0]} has two meanings; give each value to one class (or to ignore)")
+        return self
+
+    def _check_scene(self, name: str, scene: Scene) -> None:
+        from difflib import get_close_matches
+
+        for sensor in scene.has:
+            if sensor not in self.sensors:
+                near = get_close_matches(sensor, self.sensors, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(f"scenes.{name}.sensors.{sensor}: not one of the sensors ({', '.join(self.sensors)}){hint}")
+        if not scene.has:
+            raise ValueError(f"scenes.{name}.sensors: empty; a scene has at least one of {', '.join(self.sensors)}")
+        labelled = any(chip.labels for chip in scene.footprints.values())
+        used = scene.split or self.split.by == "block"
+        if self.split.by == "block" and scene.split:
+            raise ValueError(f"scenes.{name}.split: not used with split.by: block; remove it")
+        if used and not labelled:
+            raise ValueError(f"scenes.{name}.labels: missing; a scene that trains or tests has labels (or give it no split)")
+
+    @property
+    def values(self) -> dict[str, tuple[int | str, ...]]:
+        """The label values that mean each class."""
+        return {name: spec.values or (index, name) for index, (name, spec) in enumerate(self.classes.items())}
+
+    @property
+    def colors(self) -> tuple[str, ...]:
+        return tuple(spec.color or PALETTE[i % len(PALETTE)] for i, spec in enumerate(self.classes.values()))
+
+    def scenes_of(self, *splits: str) -> tuple[str, ...]:
+        """The scenes in which any of the splits has pixels."""
+        if self.split.by == "block":
+            return tuple(self.scenes)
+        return tuple(name for name, scene in self.scenes.items() if scene.split in splits)
+
+    def only(self, scenes: Iterable[str]) -> Data:
+        """The same data with just these scenes: what a stage that reads no other should depend on."""
+        return self.model_copy(update={"scenes": {name: self.scenes[name] for name in scenes}})
+
+    def in_order(self, sensors: Iterable[str]) -> tuple[str, ...]:
+        """These sensors in config order."""
+        wanted: Sequence[str] = tuple(sensors)
+        return tuple(sensor for sensor in self.sensors if sensor in wanted)

@@ -1,0 +1,20 @@
+"""The networks' size."""
+
+from pydantic import Field, model_validator
+
+from dis2.config.base import Section
+
+
+class ModelSettings(Section):
+    """Sizes that every method shares, so that comparisons are fair."""
+
+    width: int = Field(16, ge=4, multiple_of=4, description="channels of level 1; levels 2 to 4 have 2, 4 and 8 times as many")
+    depth: int = Field(2, ge=1, description="transformer layers at level 4")
+    heads: int = Field(4, ge=1, description="attention heads of the transformer")
+    class_chunk: int = Field(0, ge=0, description="classes decoded at once (0: all); fewer need less memory")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "ModelSettings":
+        if 8 * self.width % self.heads:
+            raise ValueError(f"heads: {self.heads} does not divide {8 * self.width} channels (8 times the width)")
+        return self

@@ -1,0 +1,259 @@
+"""The one validated description of a run: all sections together, and how a config file becomes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
+
+from dis2.combinations import combinations, name_of, parse
+from dis2.config.base import Name, Section
+from dis2.config.data import SPLITS, Chip, Data, Labels, Scene
+from dis2.config.evaluation import EvaluationSettings, PredictionSettings
+from dis2.config.grid import GridSettings
+from dis2.config.model import ModelSettings
+from dis2.config.report import ReportSettings
+from dis2.config.simulate import Simulate
+from dis2.config.training import TrainingSettings
+from dis2.errors import UserError
+
+RESULTS = Path("results")
+
+
+class Run(Section):
+    """A whole run. Stages are given only the sections that they read."""
+
+    data_root: str = Field("", description="folder that the rasters' paths start from (default: $DIS2_DATA, else the working folder)")
+    data: Data
+    simulate: Simulate | None = Field(None, description="makes the scenes itself: the built-in landscape")
+    grid: GridSettings = Field(GridSettings(), description="`pixels`, or how sensors come to one grid")
+    model: ModelSettings = Field(ModelSettings(), description="the networks' size")
+    training: TrainingSettings = Field(TrainingSettings(), description="the recipe that all methods share")
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description="how models are measured")
+    prediction: PredictionSettings = Field(PredictionSettings(), description="how maps are made")
+    report: ReportSettings = Field(ReportSettings(), description="what the report shows")
+    methods: tuple[str, ...] = Field(("dis2", "sensor-dropout"), min_length=1, description="dis2 and the rivals it is measured against")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="every method is trained once for each seed")
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = (info.context or {}).get("methods", methods)
+        for method in methods:
+            if method not in known:
+                raise ValueError(f"{method!r} is not a method; there are {', '.join(known)}{_nearest(method, known)}")
+        return methods
+
+    @field_validator("methods", "seeds")
+    @classmethod
+    def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("an entry is listed twice")
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _simulated_scenes(cls, raw: Any) -> Any:
+        """The scenes that `simulate` makes are scenes like any others: their files are filled in here."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("simulate"), dict) or not isinstance(raw.get("data"), dict):
+            return raw
+        scenes, sensors = raw["simulate"].get("scenes"), raw["simulate"].get("sensors")
+        if not isinstance(scenes, dict) or not isinstance(sensors, dict):
+            return raw
+        if raw["data"].get("scenes"):
+            raise ValueError("data.scenes: not used beside simulate, which makes its own scenes; remove one of the two")
+        folder = RESULTS / str(raw["data"].get("name")) / "scenes"
+        made = {name: _simulated(folder / str(name), scene, sensors) for name, scene in scenes.items() if isinstance(scene, dict)}
+        return {**raw, "data": {**raw["data"], "scenes": made}}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Run:
+        sensors = tuple(self.data.sensors)
+        if self.simulate and set(self.simulate.sensors) != set(sensors):
+            raise ValueError(f"simulate.sensors: must name the sensors of data.sensors ({', '.join(sensors)})")
+        if self.grid.reference is not None and self.grid.reference not in sensors:
+            raise ValueError(f"grid.reference: {self.grid.reference!r} is not one of the sensors ({', '.join(sensors)})")
+        if not self.grid.pixels and (chips := [name for name, scene in self.data.scenes.items() if scene.chips]):
+            raise ValueError(f"data.scenes.{chips[0]}.chips: chips need `grid: pixels`")
+        self._check_splits()
+        self._check_report()
+        return self
+
+    def _check_splits(self) -> None:
+        if not self.data.scenes:
+            raise ValueError("data.scenes: empty; list at least one scene")
+        for split in SPLITS:
+            if not self.data.scenes_of(split):
+                raise ValueError(f"data.scenes: no scene with split: {split}; give at least one, or use data.split.by: block")
+        whole = [name for name in self.data.scenes_of("train") if set(self.data.scenes[name].has) == set(self.data.sensors)]
+        if not whole:
+            raise ValueError("data.scenes: no training scene has every sensor, which the teacher needs; add one")
+
+    def _check_report(self) -> None:
+        for scene, shown in self.report.scenes.items():
+            if scene not in self.data.scenes:
+                near = _nearest(scene, self.data.scenes)
+                raise ValueError(f"report.scenes.{scene}: not one of the scenes ({', '.join(self.data.scenes)}){near}")
+            for combination in shown:
+                try:
+                    parts = parse(combination, tuple(self.data.sensors))
+                except ValueError as error:
+                    raise ValueError(f"report.scenes.{scene}: {error}") from None
+                if missing := [s for s in parts if s not in self.data.scenes[scene].has]:
+                    raise ValueError(f"report.scenes.{scene}: the scene has no {missing[0]}, so {combination!r} cannot be mapped")
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that is made goes."""
+        return RESULTS / self.data.name
+
+    @property
+    def maps(self) -> dict[str, tuple[str, ...]]:
+        """The scenes to map and their combinations: by default the first test scene, with all sensors and with each one missing."""
+        scenes = self.report.scenes or {self.data.scenes_of("test")[0]: ()}
+        return {scene: shown or self._full_and_each_missing(scene) for scene, shown in scenes.items()}
+
+    def _full_and_each_missing(self, scene: str) -> tuple[str, ...]:
+        sensors = self.data.in_order(self.data.scenes[scene].has)
+        return tuple(name_of(c) for c in combinations(sensors) if len(c) >= max(1, len(sensors) - 1))
+
+    def rooted(self) -> Run:
+        """The same run with the rasters' paths starting from the data root."""
+        root = self.data_root or os.environ.get("DIS2_DATA", "")
+        if not root or self.simulate:
+            return self
+        scenes = {name: _rooted(scene, Path(root)) for name, scene in self.data.scenes.items()}
+        return self.model_copy(update={"data": self.data.model_copy(update={"scenes": scenes})})
+
+
+def _simulated(folder: Path, scene: Mapping[str, Any], sensors: Iterable[str]) -> dict[str, Any]:
+    lacks = scene.get("lacks") or ()
+    files = {sensor: str(folder / f"{sensor}.tif") for sensor in sensors if sensor not in lacks}
+    return {"split": scene.get("split"), "sensors": files, "labels": str(folder / "labels.tif")}
+
+
+def _rooted(scene: Scene, root: Path) -> Scene:
+    def chip(it: Chip | Scene) -> dict[str, Any]:
+        labels = it.labels and Labels(file=str(root / it.labels.file), attribute=it.labels.attribute)
+        return {"sensors": {s: tuple(str(root / f) for f in files) for s, files in it.sensors.items()}, "labels": labels}
+
+    chips = {name: it.model_copy(update=chip(it)) for name, it in scene.chips.items()}
+    return scene.model_copy(update={**chip(scene), "chips": chips})
+
+
+def read_run(files: Iterable[Path], known_methods: Iterable[str], merged: Mapping[str, Any] | None = None) -> Run:
+    """The run that config files describe; `merged` is what Snakemake made of them and of its command line."""
+    paths = [Path(file) for file in files]
+    raw: dict[str, Any] = {}
+    for path in paths:
+        raw = {**raw, **read_yaml(path)}
+    name = ", ".join(map(str, paths)) or "--config"
+    try:
+        run = Run.model_validate(dict(merged) if merged is not None else raw, context={"methods": tuple(known_methods)})
+    except ValidationError as error:
+        raise UserError("\n".join(faults(error, name))) from None
+    return run.rooted()
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that is given twice is a fault: plain loaders keep the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                line = node.value[index][0].start_mark.line + 1
+                raise UserError(f"{self.name}: line {line}: {key!r} is given twice; give each name once")
+            if not isinstance(key, str):
+                line = node.value[index][0].start_mark.line + 1
+                raise UserError(f"{self.name}: line {line}: YAML reads this key as {key!r}; put it in quotes")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A config file as plain values."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            value = yaml.load(stream, _UniqueKeys)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a config file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; give the path of a YAML config file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise UserError(f"{path}: {where}not YAML ({getattr(error, 'problem', None) or 'unreadable'}); mend the line") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: empty or not a mapping; a config begins with data:")
+    return value
+
+
+def section(name: str, value: Any) -> Any:
+    """One section of a run from plain values (a stage's `--settings`)."""
+    try:
+        return TypeAdapter(Run.model_fields[name].annotation).validate_python(value)
+    except ValidationError as error:
+        raise UserError("\n".join(faults(error, "--settings", (name,)))) from None
+
+
+def schema() -> str:
+    """The JSON schema of a config file."""
+    return json.dumps(Run.model_json_schema(), indent=2) + "\n"
+
+
+def faults(error: ValidationError, file: str, prefix: tuple[str, ...] = ()) -> list[str]:
+    """One line per fault: file, key path, what is wrong, what is allowed, the nearest valid key."""
+    return [_fault(dict(one), file, prefix) for one in error.errors()]
+
+
+def _fault(one: dict[str, Any], file: str, prefix: tuple[str, ...]) -> str:
+    where = [*prefix, *(str(part) for part in one["loc"] if part != "[key]")]
+    message = one["msg"].removeprefix("Value error, ")
+    path = ".".join(where)
+    if one["type"] == "extra_forbidden":
+        valid = _keys_at(where[:-1])
+        return f"{file}: {path}: unknown key{_nearest(where[-1], valid)}; valid here: {', '.join(valid)}"
+    if one["type"] == "missing":
+        return f"{file}: {path}: missing; add this key"
+    if one["type"] == "value_error" and re.match(r"[\w.+-]+: ", message):
+        return f"{file}: {path + '.' if path else ''}{message}"
+    got = "" if one["type"] == "value_error" else f", {_short(one['input'])} given"
+    return f"{file}: {path + ': ' if path else ''}{message[0].lower()}{message[1:]}{got}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest(word: str, valid: Iterable[str]) -> str:
+    near = get_close_matches(word, list(valid), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys_at(where: list[str]) -> list[str]:
+    """The keys that the model at a path has."""
+    kind: Any = Run
+    for part in where:
+        kind = _inner(kind.model_fields[part].annotation if _is_model(kind) and part in kind.model_fields else typing.get_args(kind)[-1])
+    return list(kind.model_fields) if _is_model(kind) else []
+
+
+def _inner(kind: Any) -> Any:
+    """What an Optional or Annotated type is about."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return _inner(next(arg for arg in typing.get_args(kind) if arg is not type(None)))
+    return _inner(typing.get_args(kind)[0]) if typing.get_origin(kind) is typing.Annotated else kind
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,41 @@
+"""How networks are trained: one recipe for every method, so that comparisons are fair."""
+
+from pydantic import Field
+
+from dis2.config.base import Section
+
+
+class LossWeights(Section):
+    """The weight of every named term of the loss; 0 leaves a term out."""
+
+    cross_entropy: float = Field(1.0, ge=0)
+    dice: float = Field(1.0, ge=0)
+    scales: float = Field(0.4, ge=0, description="deep supervision, the mean over the levels")
+    auxiliary: float = Field(0.2, ge=0, description="each sensor's own decoder, the mean over the sensors")
+    compensation: float = Field(0.2, ge=0, description="compensated features towards the teacher's, with certainty")
+    features: float = Field(1.0, ge=0, description="fused features, token and penultimate towards the teacher's")
+    logits: float = Field(1.0, ge=0, description="KL from the teacher and from the student's own full view")
+    disentanglement: float = Field(0.1, ge=0, description="compensated features no more like their source than the teacher's are")
+
+
+class TrainingSettings(Section):
+    """A budget is steps x batch tiles; rivals get the teacher's steps on top of the student's."""
+
+    tile: int = Field(128, ge=32, multiple_of=16, description="side of a training tile in grid pixels")
+    batch: int = Field(8, ge=1, description="tiles per step")
+    teacher_steps: int = Field(400, ge=1, description="steps of the teacher")
+    student_steps: int = Field(400, ge=1, description="steps of the student; a rival trains for both together")
+    learning_rate: float = Field(2e-3, gt=0)
+    inherited_rate: float = Field(0.1, gt=0, le=1, description="share of the learning rate for parts copied from the teacher")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.99, ge=0, lt=1, description="decay of the averaged weights that are validated and kept (0: none)")
+    validate_every: int = Field(100, ge=1, description="steps between validations; the best one is kept")
+    validation_tiles: int = Field(64, ge=1, description="at most this many fixed tiles are validated on")
+    save_every: int = Field(50, ge=1, description="steps between the states that a killed run resumes from")
+    threads: int = Field(1, ge=1, description="CPU threads of a training (results are bit-equal at the same number)")
+    cache_mb: int = Field(4000, ge=0, description="training tiles are kept in memory up to this size, else read from the store")
+    photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
+    weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
+

@@ -1,0 +1,163 @@
+"""The registration stage: how far every sensor of a scene lies beside the reference, found or refused, and shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dis2.config.data import Data
+from dis2.config.grid import GridSettings
+from dis2.raster.consensus import Match
+from dis2.raster.grid import Grid, Shift, Window
+from dis2.raster.match import Kind, Views, lattice, match
+from dis2.raster.scene import open_sensor, reference_sensor, scene_grid
+from dis2.raster.structure import components
+
+SHOWN = 384  # pixels a side of the part in the middle of the scene that the picture shows
+
+
+def register(data: Data, grid: GridSettings, scene: str, out: Path, picture: Path | None = None) -> None:
+    """Write the shift of every sensor that the scene has, and a picture of the scene before and after."""
+    reference = reference_sensor(data, grid, scene)
+    place = scene_grid(data, grid, scene)
+    trusted = None if grid.registration.enabled and not grid.pixels else "grid: pixels" if grid.pixels else "registration is disabled"
+    found = {}
+    for sensor in data.in_order(data.scenes[scene].has):
+        if sensor == reference:
+            found[sensor] = Match(True, reason="the reference")
+        elif trusted:
+            found[sensor] = Match(False, reason=f"not looked for: {trusted}")
+        else:
+            found[sensor] = match_sensor(data, grid, scene, sensor, reference, place)
+    sensors = {sensor: described(result, place, method(data, reference, sensor)) for sensor, result in found.items()}
+    write_whole(out, json.dumps({"scene": scene, "reference": reference, "sensors": sensors}, indent=1) + "\n")
+    if picture:
+        draw(data, grid, scene, reference, place, found, picture)
+
+
+def match_sensor(data: Data, grid: GridSettings, scene: str, sensor: str, reference: str, place: Grid) -> Match:
+    """One sensor against the reference, both read window by window."""
+    kinds: tuple[Kind, Kind] = (data.sensors[reference].kind, data.sensors[sensor].kind)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_sensor(data, grid, scene, name, place)) for name in (reference, sensor)]
+
+        def read(window: Window) -> Views:
+            (first, first_valid), (second, second_valid) = (reader.read(window) for reader in readers)
+            return first, first_valid, second, second_valid
+
+        return match(lattice(place.height, place.width, grid.registration), read, grid.registration, kinds)
+
+
+def method(data: Data, reference: str, sensor: str) -> str:
+    """By what a sensor is compared to the reference."""
+    kinds = {data.sensors[reference].kind, data.sensors[sensor].kind}
+    if reference == sensor:
+        return "reference"
+    if kinds == {"surface"}:
+        return "edge structure and Nuth and Kääb"
+    return "edge structure and mutual information" + (" of gradient magnitudes" if "surface" in kinds else "")
+
+
+def described(result: Match, place: Grid, method: str) -> dict[str, Any]:
+    """A match as JSON can hold it, shifts also in units of the CRS."""
+    shift, transform = result.shift, place.transform
+    described = {
+        "accepted": result.accepted,
+        "shift": asdict(shift),
+        "units": {
+            "dx": transform.a * shift.dx + transform.b * shift.dy,
+            "dy": transform.d * shift.dx + transform.e * shift.dy,
+        },
+        "method": method,
+        "reason": result.reason,
+        "spread": result.spread,
+        "before": result.score_before,
+        "after": result.score_after,
+        "vertical": result.vertical,
+        "windows": [asdict(window) for window in result.windows],
+    }
+    return dict(plain(described))
+
+
+def plain(value: Any) -> Any:
+    """The same with numbers to four decimals, and nothing for what is not a number."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4) + 0.0 if math.isfinite(value) else None
+    return value
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Written beside its place and moved there when whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def draw(
+    data: Data, grid: GridSettings, scene: str, reference: str, place: Grid, found: dict[str, Match], picture: Path
+) -> None:
+    """A row per sensor: a checkerboard with the reference before and after, and what every window says."""
+    from matplotlib.figure import Figure
+
+    others = [sensor for sensor in found if sensor != reference]
+    figure = Figure(figsize=(12, 4.2 * max(1, len(others))), layout="constrained")
+    axes = figure.subplots(max(1, len(others)), 3, squeeze=False)
+    height, width = min(SHOWN, place.height), min(SHOWN, place.width)
+    middle = Window((place.height - height) // 2, (place.width - width) // 2, height, width)
+    base = grey(data, grid, scene, reference, place, middle, Shift())
+    for row, sensor in zip(axes, others, strict=False):
+        result = found[sensor]
+        for axis, shift, when in ((row[0], Shift(), "before"), (row[1], result.shift, "after")):
+            axis.imshow(checkerboard(base, grey(data, grid, scene, sensor, place, middle, shift)), cmap="gray", vmin=0, vmax=1)
+            axis.set_title(f"{reference} and {sensor}, {when}", fontsize=10)
+            axis.set_axis_off()
+        draw_windows(row[2], result, place, sensor)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    part = picture.with_suffix(".part")
+    figure.savefig(part, format="png", dpi=80)
+    part.replace(picture)
+
+
+def draw_windows(axis: Any, result: Match, place: Grid, sensor: str) -> None:
+    """An arrow per window, as far as it says the sensor lies off, many times longer than true."""
+    axis.set(xlim=(0, place.width), ylim=(place.height, 0), aspect="equal", xticks=[], yticks=[])
+    for window in result.windows:
+        if math.isnan(window.dx):
+            continue
+        right, down = window.middle
+        x, y = window.x + window.size / 2, window.y + window.size / 2
+        color = "#1b6b3a" if window.used else "#c9c9c9"
+        axis.quiver(x, y, right, down, angles="xy", scale_units="width", scale=40, color=color, width=0.008)
+    says = f"dx {result.shift.dx:+.2f}, dy {result.shift.dy:+.2f} px, spread {result.spread:.2f}" if result.accepted else "left as it is"
+    axis.set_title(f"{sensor}: {says}", fontsize=10)
+    counted = sum(window.used for window in result.windows)
+    axis.set_xlabel(result.reason or f"{counted} of {len(result.windows)} windows agree (green)", fontsize=8, wrap=True)
+
+
+def grey(
+    data: Data, grid: GridSettings, scene: str, sensor: str, place: Grid, window: Window, shift: Shift
+) -> NDArray[np.float32]:
+    """A part of a sensor as one image from 0 to 1; holes are NaN."""
+    with open_sensor(data, grid, scene, sensor, place, shift) as reader:
+        bands, valid = reader.read(window)
+    if not valid.any():
+        return np.full(valid.shape, np.nan, np.float32)
+    return np.where(valid, (components(bands, valid, keep=1)[0] + 1) / 2, np.nan).astype(np.float32)
+
+
+def checkerboard(first: NDArray, second: NDArray, fields: int = 8) -> NDArray:
+    """Fields of one image and the other in turn: edges run through where they fit."""
+    rows, columns = (np.arange(side) * fields // side for side in first.shape)
+    return np.where((rows[:, None] + columns) % 2 == 0, first, second)

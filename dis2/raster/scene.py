@@ -1,0 +1,160 @@
+"""A scene as the config describes it, on its grid: sensors and labels that are read in windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.warp import transform_bounds
+
+from dis2.config.data import IGNORE, Chip, Data
+from dis2.config.grid import GridSettings
+from dis2.errors import UserError
+from dis2.raster.grid import Grid, Shift, Window
+from dis2.raster.labels import LabelReader, open_labels
+from dis2.raster.warp import Bands, Mask, Reader, grid_of, warped
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a chip lies in its scene's grid."""
+
+    name: str
+    window: Window
+
+
+def reference_sensor(data: Data, settings: GridSettings, scene: str) -> str:
+    """The sensor whose grid is the scene's and to which the others are registered: the configured one, or the first that is there."""
+    has = data.in_order(data.scenes[scene].has)
+    wanted = settings.reference or next(iter(data.sensors))
+    return wanted if wanted in has else has[0]
+
+
+def scene_grid(data: Data, settings: GridSettings, scene: str) -> Grid:
+    """The common grid: of the chips side by side, of the explicit CRS and resolution, or of the reference sensor."""
+    if settings.pixels:
+        cells = [place.window for place in places(data, settings, scene)]
+        return Grid(None, Affine.identity(), max(w.y + w.height for w in cells), max(w.x + w.width for w in cells))
+    reference = reference_sensor(data, settings, scene)
+    own = grid_of(data.scenes[scene].sensors[reference][0])
+    if own.crs is None:
+        file = data.scenes[scene].sensors[reference][0]
+        raise UserError(f"{file}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid")
+    if settings.crs or settings.resolution:
+        return covering(own, CRS.from_user_input(settings.crs) if settings.crs else own.crs, settings.resolution or own.resolution)
+    if reference != (settings.reference or next(iter(data.sensors))):
+        wanted = settings.reference or next(iter(data.sensors))
+        raise UserError(f"scene {scene}: lacks the reference sensor {wanted}; give grid.resolution so that its grid is known")
+    return own
+
+
+def covering(own: Grid, crs: CRS, resolution: float) -> Grid:
+    """The north-up grid of a CRS and resolution, on multiples of the resolution, that covers another grid."""
+    left, bottom, right, top = own.bounds if own.crs == crs else transform_bounds(own.crs, crs, *own.bounds)
+    x, y = math.floor(left / resolution) * resolution, math.ceil(top / resolution) * resolution
+    width, height = math.ceil((right - x) / resolution), math.ceil((y - bottom) / resolution)
+    return Grid(crs, Affine(resolution, 0, x, 0, -resolution, y), height, width)
+
+
+def places(data: Data, settings: GridSettings, scene: str) -> list[Place]:
+    """Where each chip lies: side by side in rows, about as many rows as columns; a georeferenced scene is one chip."""
+    if not settings.pixels:
+        grid = scene_grid(data, settings, scene)
+        return [Place("", Window(0, 0, grid.height, grid.width))]
+    chips = data.scenes[scene].footprints
+    sizes = {name: _size(chip, f"{scene} {name}".strip()) for name, chip in chips.items()}
+    columns = math.ceil(math.sqrt(len(chips)))
+    tall, wide = max(h for h, _ in sizes.values()), max(w for _, w in sizes.values())
+    return [Place(name, Window(i // columns * tall, i % columns * wide, *sizes[name])) for i, name in enumerate(chips)]
+
+
+def _size(chip: Chip, where: str) -> tuple[int, int]:
+    """The shape that all rasters of a chip share."""
+    files = [file for files in chip.sensors.values() for file in files]
+    shapes = {file: (grid.height, grid.width) for file, grid in ((file, grid_of(file)) for file in files)}
+    for file, shape in shapes.items():
+        if shape != shapes[files[0]]:
+            raise UserError(
+                f"{file}: {shape[0]} x {shape[1]} pixels, but {files[0]} of the same chip ({where}) has "
+                f"{shapes[files[0]][0]} x {shapes[files[0]][1]}; with `grid: pixels` all rasters of a chip share one shape"
+            )
+    return shapes[files[0]]
+
+
+class Mosaic:
+    """A sensor's chips side by side, read as one raster; where a chip lacks the sensor nothing is valid."""
+
+    def __init__(self, parts: list[tuple[Window, Reader]], bands: int):
+        self.parts = parts
+        self.count = bands
+        self.dtype = np.result_type(*(part.dtype for _, part in parts)) if parts else np.dtype("uint8")
+
+    def read(self, window: Window) -> tuple[Bands, Mask]:
+        """Bands [C, h, w] and validity [h, w]."""
+        bands = np.zeros((self.count, window.height, window.width), self.dtype)
+        valid = np.zeros((window.height, window.width), bool)
+        for place, part in self.parts:
+            if common := intersection(window, place):
+                inside, there = common
+                bands[:, *there.slices], valid[there.slices] = part.read(inside)
+        return bands, valid
+
+
+def intersection(window: Window, place: Window) -> tuple[Window, Window] | None:
+    """What a window shares with a place: in the place's own pixels, and in the window's."""
+    y, x = max(window.y, place.y), max(window.x, place.x)
+    height = min(window.y + window.height, place.y + place.height) - y
+    width = min(window.x + window.width, place.x + place.width) - x
+    if height <= 0 or width <= 0:
+        return None
+    return Window(y - place.y, x - place.x, height, width), Window(y - window.y, x - window.x, height, width)
+
+
+@contextmanager
+def open_sensor(
+    data: Data, settings: GridSettings, scene: str, sensor: str, grid: Grid, shift: Shift = Shift()
+) -> Iterator[Reader]:
+    """One sensor of a scene on its grid."""
+    spec = data.sensors[sensor]
+    chips = data.scenes[scene].footprints
+    with ExitStack() as stack:
+        parts = []
+        for place in places(data, settings, scene) if settings.pixels else [Place("", Window(0, 0, grid.height, grid.width))]:
+            if files := chips[place.name].sensors.get(sensor):
+                source = warped(files, grid, spec.resampling, shift, spec.nodata, spec.unmeasured)
+                parts.append((place.window, stack.enter_context(source)))
+        yield parts[0][1] if not settings.pixels else Mosaic(parts, spec.bands)
+
+
+class LabelMosaic:
+    """The labels of all chips side by side; pixels without labels have none."""
+
+    def __init__(self, parts: list[tuple[Window, LabelReader]]):
+        self.parts = parts
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Class indices [h, w]."""
+        labels = np.full((window.height, window.width), IGNORE, np.uint8)
+        for place, part in self.parts:
+            if common := intersection(window, place):
+                inside, there = common
+                labels[there.slices] = part.read(inside)
+        return labels
+
+
+@contextmanager
+def open_scene_labels(data: Data, settings: GridSettings, scene: str, grid: Grid) -> Iterator[LabelMosaic]:
+    """The labels of a scene on its grid."""
+    chips = data.scenes[scene].footprints
+    with ExitStack() as stack:
+        parts = []
+        for place in places(data, settings, scene) if settings.pixels else [Place("", Window(0, 0, grid.height, grid.width))]:
+            if labels := chips[place.name].labels:
+                parts.append((place.window, stack.enter_context(open_labels(labels, data, grid))))
+        yield LabelMosaic(parts)
