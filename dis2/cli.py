@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dis2 import __version__
 from dis2.errors import UserError
@@ -28,7 +28,11 @@ class Settings:
             self.run = self.run or read_run([self.config], METHODS)
             return getattr(self.run, name)
         try:
-            given = json.loads(self.json)
+            given = json.loads(Path(self.json[1:]).read_text(encoding="utf-8") if self.json.startswith("@") else self.json)
+        except OSError as error:
+            raise UserError(
+                f"--settings {self.json}: cannot be read ({error.strerror}); run the workflow, which writes it"
+            ) from None
         except ValueError as error:
             raise UserError(f"--settings: not JSON ({error}); give the sections as JSON, or use --config FILE") from None
         if not isinstance(given, dict) or name not in given:
@@ -163,10 +167,12 @@ def _files_by_sensor(rest: list[str]) -> dict[str, list[str]]:
 
 def parser() -> argparse.ArgumentParser:
     """All subcommands with their arguments, in the order of the workflow."""
-    top = argparse.ArgumentParser("dis2", description="Maps from several sensors that stay good when sensors go missing.")
+    top = Parser("dis2", description="Maps from several sensors that stay good when sensors go missing.")
     top.add_argument("--version", action="version", version=f"dis2 {__version__}")
     stages = Stages(top)
-    it = stages.add("simulate", simulate, "make one of the built-in scenes: rasters, labels, and the truth about its misregistration")
+    it = stages.add(
+        "simulate", simulate, "make one of the built-in scenes: rasters, labels, and the truth about its misregistration"
+    )
     it.scene().out("FOLDER", "folder of the scene's rasters")
     it = stages.add("check", check, "look at all rasters of a scene and say what is wrong with them, one line each")
     it.scene().out("JSON", "what was seen")
@@ -176,7 +182,9 @@ def parser() -> argparse.ArgumentParser:
     it = stages.add("tile", tile, "bring all sensors and labels of a scene to one grid, in one store")
     it.scene().path("--shifts", "JSON", "result of `dis2 register`", required=True)
     it.out("ZARR", "the store; its manifest is written beside it")
-    it = stages.add("statistics", statistics, "mean and spread of every band, and how often each class occurs, in training pixels")
+    it = stages.add(
+        "statistics", statistics, "mean and spread of every band, and how often each class occurs, in training pixels"
+    )
     it.tiles().out("JSON", "the statistics")
     it = stages.add("train", train, "train the teacher or a rival")
     it.parser.add_argument("method", metavar="METHOD", help="teacher, or one of the config's methods")
@@ -187,13 +195,19 @@ def parser() -> argparse.ArgumentParser:
     it = stages.add("evaluate", evaluate, "measure a model on every combination of sensors")
     it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
     it.tiles().out("JSON", "confusion matrices and scores of every combination")
-    it.parser.add_argument("--split", choices=("validation", "test"), default="test", help="the pixels that are scored (default test)")
+    it.parser.add_argument(
+        "--split", choices=("validation", "test"), default="test", help="the pixels that are scored (default test)"
+    )
     it.parser.add_argument("--zeros", action="store_true", help="feed zeros for missing sensors, as if they were there")
-    it = stages.add("predict", predict, "map new rasters, or a scene of the config, from whichever sensors there are", PREDICT_USAGE)
+    it = stages.add(
+        "predict", predict, "map new rasters, or a scene of the config, from whichever sensors there are", PREDICT_USAGE
+    )
     it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
     it.parser.add_argument("--scene", metavar="NAME", help="a scene of the config, instead of --SENSOR FILE")
     it.path("--shifts", "JSON", "result of `dis2 register` for the scene (default: registered on the fly)")
-    it.parser.add_argument("--combinations", nargs="+", metavar="A+B", help="one map for each (default: all sensors of the scene)")
+    it.parser.add_argument(
+        "--combinations", nargs="+", metavar="A+B", help="one map for each (default: all sensors of the scene)"
+    )
     it.out("PATH", "the map, its confidence beside it (with --scene a folder for <combination>.tif)")
     it = stages.add("report", report, "write the report: one HTML file that works offline")
     it.path("--results", "FOLDER", "results/<dataset>", required=True).out("HTML", "the page")
@@ -204,6 +218,13 @@ def parser() -> argparse.ArgumentParser:
 
 PREDICT_USAGE = """dis2 predict MODEL --SENSOR FILE... [--SENSOR FILE...] --out MAP.tif
        dis2 predict MODEL --config FILE --scene NAME [--combinations A+B ...] --out FOLDER"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is a `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 class Stages:
@@ -218,7 +239,11 @@ class Stages:
         if settings:
             source = it.add_mutually_exclusive_group(required=name != "predict")
             source.add_argument("--config", type=Path, metavar="FILE", help="config file of the run (YAML)")
-            source.add_argument("--settings", metavar="JSON", help="only the sections that this stage reads (the workflow gives them)")
+            source.add_argument(
+                "--settings",
+                metavar="JSON",
+                help="only the sections that this stage reads, or @FILE with them (the workflow gives them)",
+            )
         return Stage(it)
 
 

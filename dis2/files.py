@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,16 @@ def whole(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); check the disk and its permissions") from None
+        raise unwritable(path, error) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The one line for a disk that is full, missing or closed to us."""
+    reason = error.strerror or " ".join(str(error).split())
+    return UserError(f"{path}: cannot be written ({reason}); check the disk and its permissions")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 NAME = __package__ or "dis2"
+CATALOGUES = (f"{NAME}.models.registry",)
+"""Modules that only name others, which their user adds by hand: a new name in them changes no one else's code."""
 
 
 def fingerprint(*modules: str) -> str:
@@ -28,12 +30,18 @@ def closure(*modules: str) -> list[Path]:
             raise ModuleNotFoundError(f"no module {module}")
     while todo:
         module = todo.pop()
-        if module in seen:
+        if module in seen or module in CATALOGUES:
             continue
         seen.add(module)
         todo += [*imports(module), *_parents(module)]
     files = [path for module in seen if (path := file_of(module))]
     return sorted({*files, *(data for path in files for data in _data_beside(path))})
+
+
+def pins(constraints: Path, *packages: str) -> list[str]:
+    """The pinned versions of the packages from outside that a stage's results depend on."""
+    lines = constraints.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.split("==")[0] in packages]
 
 
 @cache

@@ -21,6 +21,7 @@ class Sensor(Section):
 
     bands: int = Field(ge=1, description="how many bands its files have together")
     kind: Literal["image", "surface"] = Field("image", description="surface: heights, registered to surfaces by Nuth and Kääb")
+    relief: int = Field(0, ge=0, description="take heights relative to their mean within this many pixels (0: as they are)")
     nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")
     unmeasured: Literal["any", "all"] = Field("any", description="a pixel is no measurement if any band is nodata, or if all are")
@@ -97,13 +98,17 @@ class Split(Section):
 
     by: Literal["scene", "block"] = "scene"
     size: int = Field(256, ge=16, description="block: its side in pixels")
-    gap: int = Field(32, ge=0, description="block: pixels next to another split's block that are used by neither")
+    gap: int = Field(
+        32, ge=0, description="block: no pixel within this distance of a test (validation) block validates or trains (trains)"
+    )
     folds: int = Field(5, ge=3, description="block: blocks are dealt to this many folds")
     fold: int = Field(0, ge=0, description="block: this fold tests, the next one validates, the others train")
     seed: int = Field(0, description="block: deals the blocks")
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Split:
+        if self.gap > self.size:
+            raise ValueError(f"gap: {self.gap} pixels is more than a block of {self.size}; make it smaller")
         if self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is not one of {self.folds} folds: the first is 0")
         return self

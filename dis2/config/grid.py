@@ -11,7 +11,7 @@ from dis2.config.registration import Registration
 
 
 class GridSettings(Section):
-    """`grid: pixels` for chips without georeferencing; otherwise the grid of the reference sensor, or an explicit CRS and resolution."""
+    """`grid: pixels` for chips without georeferencing; else the reference sensor's grid, or an explicit CRS and resolution."""
 
     pixels: bool = Field(False, description="chips that share a pixel grid: nothing is registered or warped")
     reference: str | None = Field(None, description="the sensor whose grid is the scene's (default: the first one)")

@@ -10,5 +10,6 @@ class ReportSettings(Section):
 
     title: str = Field("", description="the page's title (default: the data set's name)")
     scenes: dict[str, tuple[str, ...]] = Field(
-        {}, description="scene: [optical+sar, sar]; an empty list means all sensors, and each one missing (default: first test scene)"
+        {},
+        description="scene: [optical+sar, sar]; an empty list: all sensors, and each one missing (default: first test scene)",
     )

@@ -16,11 +16,12 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from dis2.combinations import combinations, name_of, parse
-from dis2.config.base import Name, Section
+from dis2.config.base import Section
 from dis2.config.data import SPLITS, Chip, Data, Labels, Scene
-from dis2.config.evaluation import EvaluationSettings, PredictionSettings
+from dis2.config.evaluation import EvaluationSettings
 from dis2.config.grid import GridSettings
 from dis2.config.model import ModelSettings
+from dis2.config.prediction import PredictionSettings
 from dis2.config.report import ReportSettings
 from dis2.config.simulate import Simulate
 from dis2.config.training import TrainingSettings
@@ -32,7 +33,9 @@ RESULTS = Path("results")
 class Run(Section):
     """A whole run. Stages are given only the sections that they read."""
 
-    data_root: str = Field("", description="folder that the rasters' paths start from (default: $DIS2_DATA, else the working folder)")
+    data_root: str = Field(
+        "", description="folder that the rasters' paths start from (default: $DIS2_DATA, else the working folder)"
+    )
     data: Data
     simulate: Simulate | None = Field(None, description="makes the scenes itself: the built-in landscape")
     grid: GridSettings = Field(GridSettings(), description="`pixels`, or how sensors come to one grid")
@@ -41,7 +44,9 @@ class Run(Section):
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="how models are measured")
     prediction: PredictionSettings = Field(PredictionSettings(), description="how maps are made")
     report: ReportSettings = Field(ReportSettings(), description="what the report shows")
-    methods: tuple[str, ...] = Field(("dis2", "sensor-dropout"), min_length=1, description="dis2 and the rivals it is measured against")
+    methods: tuple[str, ...] = Field(
+        ("dis2", "sensor-dropout"), min_length=1, description="dis2 and the rivals it is measured against"
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="every method is trained once for each seed")
 
     @field_validator("methods")
@@ -110,6 +115,10 @@ class Run(Section):
                     raise ValueError(f"report.scenes.{scene}: {error}") from None
                 if missing := [s for s in parts if s not in self.data.scenes[scene].has]:
                     raise ValueError(f"report.scenes.{scene}: the scene has no {missing[0]}, so {combination!r} cannot be mapped")
+                if combination != name_of(parts):
+                    raise ValueError(
+                        f"report.scenes.{scene}: write {combination!r} as {name_of(parts)}, in the order of the sensors"
+                    )
 
     @property
     def folder(self) -> Path:
@@ -118,7 +127,7 @@ class Run(Section):
 
     @property
     def maps(self) -> dict[str, tuple[str, ...]]:
-        """The scenes to map and their combinations: by default the first test scene, with all sensors and with each one missing."""
+        """The scenes to map and their combinations: by default the first test scene, with all sensors and each one missing."""
         scenes = self.report.scenes or {self.data.scenes_of("test")[0]: ()}
         return {scene: shown or self._full_and_each_missing(scene) for scene, shown in scenes.items()}
 
@@ -200,7 +209,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def section(name: str, value: Any) -> Any:
     """One section of a run from plain values (a stage's `--settings`)."""
     try:
-        return TypeAdapter(Run.model_fields[name].annotation).validate_python(value)
+        return TypeAdapter[Any](Run.model_fields[name].annotation).validate_python(value)  # type: ignore[arg-type]
     except ValidationError as error:
         raise UserError("\n".join(faults(error, "--settings", (name,)))) from None
 
@@ -212,7 +221,9 @@ def schema() -> str:
 
 def faults(error: ValidationError, file: str, prefix: tuple[str, ...] = ()) -> list[str]:
     """One line per fault: file, key path, what is wrong, what is allowed, the nearest valid key."""
-    return [_fault(dict(one), file, prefix) for one in error.errors()]
+    found = error.errors()
+    inner = {one["loc"][:end] for one in found for end in range(len(one["loc"]))}
+    return [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
 
 
 def _fault(one: dict[str, Any], file: str, prefix: tuple[str, ...]) -> str:
@@ -244,7 +255,9 @@ def _keys_at(where: list[str]) -> list[str]:
     """The keys that the model at a path has."""
     kind: Any = Run
     for part in where:
-        kind = _inner(kind.model_fields[part].annotation if _is_model(kind) and part in kind.model_fields else typing.get_args(kind)[-1])
+        kind = _inner(
+            kind.model_fields[part].annotation if _is_model(kind) and part in kind.model_fields else typing.get_args(kind)[-1]
+        )
     return list(kind.model_fields) if _is_model(kind) else []
 
 

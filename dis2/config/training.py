@@ -38,4 +38,3 @@ class TrainingSettings(Section):
     cache_mb: int = Field(4000, ge=0, description="training tiles are kept in memory up to this size, else read from the store")
     photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
-

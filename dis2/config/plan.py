@@ -1,0 +1,146 @@
+"""What a run comes to: which files are made for what, and the part of the config that each job depends on, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Container, Iterable
+from pathlib import Path
+
+from dis2.config.base import Section
+from dis2.config.data import ClassLabel, Data, Labels, Scene, Sensor, Split
+from dis2.config.run import Run
+from dis2.errors import UserError
+from dis2.files import whole
+
+ZEROS = "teacher-zeros"
+"""The teacher fed zeros where a sensor is missing: scored beside the methods, but not trained."""
+
+LONGEST = 60_000
+"""Longer settings, of thousands of chips, go through a file: no system takes a command line of any length."""
+
+
+class Plan:
+    """The jobs of a run as plain values for the rules; some methods start from the teacher."""
+
+    def __init__(self, run: Run, from_teacher: Container[str]):
+        self.run, self.data, self.from_teacher = run, run.data, from_teacher
+        self.folder = run.folder.as_posix()
+        self.seed = run.seeds[0]
+        self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps]))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The methods to train: the teacher too, where one starts from it."""
+        return (*(["teacher"] if any(name in self.from_teacher for name in self.run.methods) else []), *self.run.methods)
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """What is evaluated: every method, and the teacher as the measure of what robustness is worth."""
+        return (*self.run.methods, *([ZEROS] if "teacher" in self.trained else []))
+
+    @staticmethod
+    def model(scored: str) -> str:
+        """The method whose model is scored under a name."""
+        return "teacher" if scored == ZEROS else scored
+
+    def rasters(self, scene: str) -> list[str]:
+        """The files of a scene's sensors."""
+        chips = self.data.scenes[scene].footprints.values()
+        return [file for chip in chips for files in chip.sensors.values() for file in files]
+
+    def files(self, scene: str) -> list[str]:
+        """The files of a scene: of its sensors, and its labels."""
+        return list(self.data.scenes[scene].files)
+
+    def check_files(self, configs: Iterable[str]) -> None:
+        """One line for each file that the config names and nobody has put there."""
+        if self.run.simulate:
+            return
+        name = ", ".join(configs)
+        missing = [
+            f"{name}: data.scenes.{scene}: {file}: no such file; correct the path, or data_root ($DIS2_DATA) before it"
+            for scene in self.data.scenes
+            for file in self.files(scene)
+            if not Path(file).exists()
+        ]
+        if missing:
+            raise UserError("\n".join(missing))
+
+    def simulated(self) -> dict[tuple[str, ...], list[str]]:
+        """The scenes to simulate by the sensors that they have."""
+        return _grouped((self.data.scenes[name].has, name) for name in (self.run.simulate.scenes if self.run.simulate else ()))
+
+    def mapped(self) -> dict[tuple[str, ...], list[str]]:
+        """The scenes to map by their combinations."""
+        return _grouped((names, scene) for scene, names in self.run.maps.items())
+
+    def simulate_settings(self, scene: str) -> str:
+        """The classes, and the one scene; what it is used for does not change it."""
+        assert self.run.simulate
+        one = self.run.simulate.scenes[scene].model_copy(update={"split": "train"})
+        sensors = {name: Sensor(bands=sensor.bands) for name, sensor in self.data.sensors.items()}
+        data = Data(name=self.data.name, sensors=sensors, classes={name: ClassLabel() for name in self.data.classes})
+        return self._told(data=data, simulate=self.run.simulate.model_copy(update={"scenes": {scene: one}}))
+
+    def scene_settings(self, scene: str, *sections: str) -> str:
+        """One scene's files; what it is used for, how classes look and how a network is shown heights do not matter."""
+        one = self.data.scenes[scene].model_copy(update={"split": None})
+        sensors = {name: sensor.model_copy(update={"relief": 0}) for name, sensor in self.data.sensors.items()}
+        data = _plain(self.data).model_copy(update={"scenes": {scene: one}, "split": Split(), "sensors": sensors})
+        return self._told(data=data, **self._named(sections))
+
+    def split_settings(self, splits: Iterable[str], *sections: str) -> str:
+        """The scenes of these splits without their files, which their stores stand for."""
+        return self._told(data=_fileless(_plain(self.data), self.data.scenes_of(*splits)), **self._named(sections))
+
+    def map_settings(self, scene: str) -> str:
+        """One scene's files, and how maps look."""
+        one = self.data.scenes[scene].model_copy(update={"split": None})
+        data = self.data.model_copy(update={"scenes": {scene: one}, "split": Split()})
+        return self._told(data=data, **self._named(("grid", "prediction")))
+
+    def report_settings(self) -> str:
+        """All that is said about the data, and what to show of it."""
+        shown = self.run.report.model_copy(update={"scenes": self.run.maps})
+        return self._told(data=_fileless(self.data, self.data.scenes), report=shown)
+
+    def _named(self, sections: Iterable[str]) -> dict[str, Section]:
+        return {name: getattr(self.run, name) for name in sections}
+
+    def _told(self, **sections: Section) -> str:
+        """Sections as `--settings` takes them, in the config's order: that of sensors and classes means something."""
+        values = {name: value.model_dump(mode="json", exclude_defaults=True) for name, value in sections.items()}
+        text = json.dumps(values, separators=(",", ":"))
+        if len(text) <= LONGEST:
+            return text
+        path = Path(self.folder, "settings", f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json")
+        if not path.exists():
+            with whole(path) as part:
+                part.write_text(text, encoding="utf-8")
+        return f"@{path}"
+
+
+def _plain(data: Data) -> Data:
+    """The data whatever the colours of its classes."""
+    return data.model_copy(
+        update={"classes": {name: spec.model_copy(update={"color": None}) for name, spec in data.classes.items()}}
+    )
+
+
+def _fileless(data: Data, names: Iterable[str]) -> Data:
+    """The data with just these scenes, and in them a sensor's name for its files and no chips."""
+    return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}})
+
+
+def _outline(scene: Scene) -> Scene:
+    labelled = any(chip.labels for chip in scene.footprints.values())
+    sensors = {sensor: (sensor,) for sensor in scene.has}
+    return Scene(split=scene.split, sensors=sensors, labels=Labels(file="labels") if labelled else None)
+
+
+def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for key, name in pairs:
+        groups.setdefault(key, []).append(name)
+    return groups

@@ -1,0 +1,190 @@
+"""The plan of a run: each job is told all that it needs of the config, and nothing whose change is none of its business."""
+
+import copy
+import json
+from argparse import Namespace
+from typing import Any
+
+import pytest
+
+from dis2.cli import Settings
+from dis2.config.plan import Plan
+from dis2.config.run import read_run, section
+from dis2.errors import UserError
+from dis2.models.registry import METHODS
+
+FULL = {"eye": ["eye.tif"], "echo": ["vv.tif", "vh.tif"]}
+MINE: dict[str, Any] = {
+    "data": {
+        "name": "mine",
+        "sensors": {"eye": {"bands": 3}, "echo": {"bands": 2, "nodata": float("nan")}},
+        "classes": {"water": {"color": "#0000ff"}, "land": {}},
+        "scenes": {
+            "north": {"split": "train", "sensors": FULL, "labels": "n.tif"},
+            "east": {"split": "validation", "sensors": FULL, "labels": {"file": "e.gpkg", "attribute": "kind"}},
+            "south": {"split": "test", "sensors": {"eye": "s.tif"}, "labels": "s.tif"},
+            "new": {"sensors": FULL},
+        },
+    },
+    "report": {"scenes": {"south": ["eye"], "new": ["eye+echo", "echo"]}},
+}
+
+
+def plan(change=lambda config: None) -> Plan:
+    """The plan of that config after a change."""
+    config = copy.deepcopy(MINE)
+    change(config)
+    return Plan(read_run([], METHODS, merged=config), ["dis2"])
+
+
+def jobs(it: Plan) -> dict[str, str]:
+    """What every job is told."""
+    data = it.data
+    return {
+        **{f"tile {scene}": it.scene_settings(scene, "grid") for scene in data.scenes},
+        **{f"predict {scene}": it.map_settings(scene) for scene in it.run.maps},
+        "statistics": it.split_settings(["train"]),
+        "train": it.split_settings(["train", "validation"], "model", "training"),
+        "evaluate": it.split_settings(["test"], "evaluation"),
+        "report": it.report_settings(),
+    }
+
+
+def changed(change) -> set[str]:
+    """The jobs that are told something else after a change, or that are new."""
+    before = jobs(plan())
+    return {name for name, told in jobs(plan(change)).items() if before.get(name) != told}
+
+
+def put(path: str, value: Any):
+    """A change of one value."""
+
+    def change(config: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        for parent in parents:
+            config = config.setdefault(parent, {})
+        config[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (put("data.scenes.west", {"split": "test", "sensors": FULL, "labels": "w.tif"}), {"tile west", "evaluate", "report"}),
+        (
+            put("data.scenes.west", {"split": "train", "sensors": FULL, "labels": "w.tif"}),
+            {"tile west", "statistics", "train", "report"},
+        ),
+        (put("data.scenes.west", {"sensors": FULL}), {"tile west", "report"}),
+        (put("data.scenes.north.labels", "other.tif"), {"tile north"}),
+        (put("data.classes.land", {"color": "#00ff00"}), {"predict south", "predict new", "report"}),
+        (put("data.sensors.eye.relief", 32), {"statistics", "train", "evaluate", "predict south", "predict new", "report"}),
+        (put("training", {"weights": {"dice": 0.5}}), {"train"}),
+        (put("model", {"width": 8}), {"train"}),
+        (put("evaluation", {"bins": 20}), {"evaluate"}),
+        (put("prediction", {"overlap": 0.5}), {"predict south", "predict new"}),
+        (put("report.title", "Mine"), {"report"}),
+        (put("report.scenes", {"south": ["eye"]}), {"report"}),
+        (put("seeds", [0, 1]), set()),
+        (put("methods", ["dis2"]), set()),
+        (put("data.split.seed", 5), {"statistics", "train", "evaluate", "report"}),
+    ],
+)
+def test_a_change_is_told_to_those_whom_it_concerns(change, told):
+    assert changed(change) == told
+
+
+def test_a_change_of_the_grid_is_told_to_every_scene():
+    assert changed(put("grid", {"reference": "eye"})) == {name for name in jobs(plan()) if name.split()[0] in ("tile", "predict")}
+
+
+@pytest.mark.parametrize("name", jobs(plan()))
+def test_what_a_job_is_told_is_read_back_in_the_config_s_order(name):
+    told = json.loads(jobs(plan())[name])
+    data = section("data", told.pop("data"))
+    assert list(data.sensors) == ["eye", "echo"] and list(data.classes) == ["water", "land"]
+    assert data.sensors["echo"].nodata != data.sensors["echo"].nodata
+    for other, value in told.items():
+        section(other, value)
+
+
+def test_the_splits_are_told_without_files_and_scenes_without_their_split():
+    it = plan()
+    assert not any(
+        ".tif" in told or ".gpkg" in told for told in (it.split_settings(["train", "validation"]), it.split_settings(["test"]))
+    )
+    assert json.loads(it.scene_settings("north"))["data"]["scenes"] == {"north": {"sensors": FULL, "labels": {"file": "n.tif"}}}
+
+
+def test_chips_are_told_to_training_as_one_scene():
+    def chips(config):
+        chip = {"sensors": FULL, "labels": "l.tif"}
+        config["data"]["scenes"] = {"all": {"chips": {"a": {"sensors": {"eye": "a.tif"}}, "b": chip}}}
+        config.update({"grid": "pixels", "report": {}})
+        config["data"]["split"] = {"by": "block"}
+
+    it = plan(chips)
+    data = section("data", json.loads(it.split_settings(["train"]))["data"])
+    assert data.scenes["all"].has == ("eye", "echo") and not data.scenes["all"].chips and data.split.by == "block"
+    assert it.rasters("all") == ["a.tif", "eye.tif", "vv.tif", "vh.tif"] and it.files("all")[-1] == "l.tif"
+
+
+def test_the_teacher_is_trained_and_scored_only_where_a_method_starts_from_it():
+    assert plan().trained == ("teacher", "dis2", "sensor-dropout") and plan().scored == (
+        "dis2",
+        "sensor-dropout",
+        "teacher-zeros",
+    )
+    alone = plan(put("methods", ["sensor-dropout"]))
+    assert alone.trained == alone.scored == ("sensor-dropout",)
+    assert Plan.model("teacher-zeros") == "teacher" and Plan.model("dis2") == "dis2"
+
+
+def test_scenes_without_a_split_are_prepared_where_they_are_mapped():
+    assert plan().prepared == ("north", "east", "south", "new")
+    assert plan(put("report", {})).prepared == ("north", "east", "south")
+    assert plan().mapped() == {("eye",): ["south"], ("eye+echo", "echo"): ["new"]}
+
+
+def test_simulated_scenes_are_told_only_what_makes_them():
+    def simulated(config, **scenes):
+        del config["data"]["scenes"]
+        config["report"] = {}
+        splits = {"a": {"split": "train"}, "b": {"split": "validation", "lacks": ["echo"]}, "c": {"split": "test"}} | scenes
+        config["simulate"] = {"sensors": {"eye": "multispectral", "echo": "radar"}, "scenes": splits}
+
+    one, other = plan(simulated), plan(lambda config: simulated(config, a={"split": "test"}, d={"split": "train"}))
+    assert one.simulate_settings("a") == other.simulate_settings("a")
+    assert one.simulated() == {("eye", "echo"): ["a", "c"], ("eye",): ["b"]}
+    told = json.loads(one.simulate_settings("b"))
+    assert section("simulate", told["simulate"]).scenes["b"].lacks == ("echo",) and section("data", told["data"])
+    one.check_files(["x.yaml"])
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in {file for scene in plan().data.scenes for file in plan().files(scene)} - {"e.gpkg"}:
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as error:
+        plan().check_files(["config/mine.yaml"])
+    assert str(error.value).startswith("config/mine.yaml: data.scenes.east: e.gpkg: no such file; correct the path")
+    assert "\n" not in str(error.value)
+
+
+def test_settings_too_long_for_a_command_line_go_through_a_file_of_their_own(tmp_path, monkeypatch):
+    def chips(config):
+        chip = {"sensors": FULL, "labels": "a/long/way/to/the/labels.tif"}
+        config["data"]["scenes"] = {"all": {"chips": {f"c{number}": chip for number in range(2000)}}}
+        config.update({"grid": "pixels", "report": {}})
+        config["data"]["split"] = {"by": "block"}
+
+    monkeypatch.chdir(tmp_path)
+    it = plan(chips)
+    told = it.scene_settings("all", "grid")
+    assert told.startswith("@results/mine/settings/") and told == it.scene_settings("all", "grid")
+    assert told != plan(lambda config: (chips(config), put("grid", {"pixels": True, "reference": "eye"})(config))).scene_settings(
+        "all", "grid"
+    )
+    data = Settings(Namespace(settings=told, config=None))("data")
+    assert len(data.scenes["all"].chips) == 2000 and len(it.split_settings(["train"])) < 1000

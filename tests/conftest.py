@@ -1,0 +1,22 @@
+"""What all tests share."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str, str], str]:
+    """The path of a program beside Python. Without it a test skips and says what would install it; in CI it fails."""
+
+    def path_of(program: str, install: str) -> str:
+        if path := shutil.which(program):
+            return path
+        message = f"{program} is not installed: {install}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return path_of
