@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 
-from dis2.config.data import Data
+from dis2.config.data import IGNORE, Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.files import write_json
 from dis2.progress import track
-from dis2.raster.grid import Window, windows
+from dis2.raster.grid import Grid, blocks
 from dis2.raster.scene import open_scene_labels, scene_grid
-from dis2.raster.warp import grid_of, open_raster
+from dis2.raster.warp import bands_of, grid_of, measured, nodata_of, open_raster
 
-STRIPE = 1024
+SIDE = 1024
 """Rasters are read in windows of this side, so that memory does not grow with them."""
 
 
 def check(data: Data, settings: GridSettings, scene: str, out: Path) -> None:
-    """Checks all rasters and labels of a scene and writes what was seen; all faults are told at once."""
+    """Checks all rasters and labels of a scene and writes what was seen; all faults of rasters are told at once."""
     found: list[str] = []
     seen: dict[str, Any] = {}
     chips = data.scenes[scene].footprints.values()
     rasters = [(sensor, files) for chip in chips for sensor, files in chip.sensors.items()]
     for sensor, files in track(rasters, f"check {scene}", unit="raster"):
-        for finding in (_sensor_faults(data, settings, sensor, files, seen),):
-            found += finding
+        found += _sensor_faults(data, settings, sensor, files, seen)
     found += [] if found else _scene_faults(data, settings, scene)
     if found:
         raise UserError("\n".join(f"scene {scene}: {fault}" for fault in found))
@@ -40,21 +36,20 @@ def check(data: Data, settings: GridSettings, scene: str, out: Path) -> None:
 
 
 def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple[str, ...], seen: dict[str, Any]) -> list[str]:
-    faults, bands, empty = [], 0, []
+    faults: list[str] = []
     for file in files:
         try:
             seen[file] = _look(file, data.sensors[sensor].nodata)
+            faults += _value_faults(file, sensor, seen[file], settings)
         except UserError as error:
             faults.append(str(error))
-            continue
-        bands += seen[file]["bands"]
-        faults += _value_faults(file, sensor, seen[file], settings)
-        empty.append(not any(seen[file]["valid"]))
-    if not faults and bands != data.sensors[sensor].bands:
-        listed = " + ".join(files)
-        faults.append(f"sensors.{sensor}.bands: {data.sensors[sensor].bands} expected, {listed} has {bands}. Give bands: {bands}, or the right files")
-    if not faults and all(empty):
-        faults.append(f"{' + '.join(files)}: no valid pixel, all is nodata; remove {sensor} from the scene, or check nodata")
+    if faults:
+        return faults
+    wanted, bands, listed = data.sensors[sensor].bands, sum(seen[file]["bands"] for file in files), " + ".join(files)
+    if bands != wanted:
+        faults.append(f"sensors.{sensor}.bands: {wanted} expected, {listed} has {bands}. Give bands: {bands}, or the right files")
+    if not any(sum(seen[file]["valid"]) for file in files):
+        faults.append(f"{listed}: no valid pixel, all is nodata; remove {sensor} from the scene, or check nodata")
     return faults
 
 
@@ -73,57 +68,44 @@ def _value_faults(file: str, sensor: str, seen: dict[str, Any], settings: GridSe
 def _look(file: str, nodata: float | None) -> dict[str, Any]:
     """Reads a raster once, whole, in windows."""
     with open_raster(file) as source:
-        bands = [i for i in source.indexes if source.colorinterp[i - 1] is not ColorInterp.alpha]
-        own = source.nodata if source.nodata is not None else nodata
-        count = {"valid": np.zeros(len(bands), int), "infinite": 0, "nan": 0}
-        for window in windows(source.height, source.width, STRIPE):
-            place = (window.slices[0].start, window.slices[0].stop), (window.slices[1].start, window.slices[1].stop)
-            try:
-                values = source.read(bands, window=place)
-            except RasterioError as error:
-                reason = " ".join(str(error.__cause__ or error).split())[:200]
-                raise UserError(f"{file}: cannot be read at row {window.y} ({reason}); the file is damaged: replace it") from None
-            count["valid"] += _valid(values, own).sum((1, 2))
-            if values.dtype.kind == "f":
-                count["infinite"] += int(np.isinf(values).sum())
-                count["nan"] += int(np.isnan(values).sum())
-        declared = nodata is not None and np.isnan(nodata) or own is not None and np.isnan(own)
+        bands = len(bands_of(source))
+        own = nodata_of(source, nodata)
+        valid, infinite, nan = np.zeros(bands, int), 0, 0
+        for window in blocks(source.height, source.width, SIDE):
+            values, told = measured(file, source, window, own)
+            if values.dtype.kind == "c":
+                raise UserError(f"{file}: complex values; give their amplitude, or decibels")
+            valid += (told & np.isfinite(values)).sum((1, 2))
+            infinite += int((told & np.isinf(values)).sum())
+            nan += int((told & np.isnan(values)).sum())
         return {
-            "bands": len(bands),
+            "bands": bands,
             "crs": source.crs.to_string() if source.crs else None,
             "size": [source.height, source.width],
             "dtype": source.dtypes[0],
-            "valid": [int(v) for v in count["valid"]],
-            "infinite": count["infinite"],
-            "undeclared_nan": 0 if declared else count["nan"],
+            "valid": valid.tolist(),
+            "infinite": infinite,
+            "undeclared_nan": 0 if nodata is not None and np.isnan(nodata) else nan,
         }
-
-
-def _valid(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    return valid if nodata is None or np.isnan(nodata) else valid & (values != nodata)
 
 
 def _scene_faults(data: Data, settings: GridSettings, scene: str) -> list[str]:
     """What is wrong between rasters that are right by themselves."""
-    faults = []
     try:
         grid = scene_grid(data, settings, scene)
-        if not settings.pixels:
-            for sensor, files in data.scenes[scene].sensors.items():
-                faults += [
-                    f"{file}: does not overlap the scene's grid; check sensors.{sensor} and the CRS of the file"
-                    for file in files
-                    if not grid.overlaps(grid_of(file))
-                ]
+        faults = [] if settings.pixels else _places_faults(data, scene, grid)
         with open_scene_labels(data, settings, scene, grid) as labels:
-            for window in windows(grid.height, grid.width, STRIPE):
-                labels.read(Window(*window))
+            known = [(labels.read(window) != IGNORE).any() for window in blocks(grid.height, grid.width, SIDE)]
     except UserError as error:
-        faults.append(str(error))
+        return [str(error)]
+    files = [chip.labels.file for chip in data.scenes[scene].footprints.values() if chip.labels]
+    if files and not any(known):
+        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+        faults.append(f"{files[0]}{more}: no pixel of the scene has a class; check their place, their nodata and data.ignore")
     return faults
 
 
-def read_check(path: Path) -> dict[str, Any]:
-    """What a check has seen."""
-    return json.loads(path.read_text())
+def _places_faults(data: Data, scene: str, grid: Grid) -> list[str]:
+    files = [(sensor, file) for sensor, files in data.scenes[scene].sensors.items() for file in files]
+    told = "does not overlap the scene's grid; check the CRS of the file and sensors"
+    return [f"{file}: {told}.{sensor}" for sensor, file in files if not grid.overlaps(grid_of(file))]

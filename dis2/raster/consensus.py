@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dis2.raster.grid import Shift
 
 LEAST = 3  # windows that must agree
 SHARE = 1 / 3  # of the windows that could be matched which must agree
-FLOOR = 0.02  # pixels: no estimate is trusted beyond this
+WITHIN = 0.8  # of the agreement asked of windows: the difference and scatter that their mean may have
 
 
 @dataclass(frozen=True)
 class WindowEstimate:
-    """What one window says by two independent estimators (the second one: `second_dx`, `second_dy`), and why it does not count."""
+    """What one window says by two estimators (`second_dx`, `second_dy`: the witness), and why it does not count."""
 
     y: int
     x: int
@@ -40,7 +41,7 @@ class WindowEstimate:
 
 @dataclass(frozen=True)
 class Match:
-    """The shift of one sensor if it is to be trusted, else the reason why not; spread and scores are over the windows that count."""
+    """The shift of one sensor if it is to be trusted, else the reason; spread and scores are over the windows that count."""
 
     accepted: bool
     shift: Shift = Shift()
@@ -58,11 +59,11 @@ def consensus(windows: Sequence[WindowEstimate], agreement: float) -> Match:
     matched = [window for window in windows if not math.isnan(window.dx)]
     needed = max(LEAST, math.ceil(SHARE * len(matched)))
     if len(agreeing) < needed:
-        return Match(False, reason=f"only {len(agreeing)} of {len(windows)} windows {why(windows)}; {needed} needed", windows=windows)
+        return Match(
+            False, reason=f"only {len(agreeing)} of {len(windows)} windows {why(windows)}; {needed} needed", windows=windows
+        )
     middles = np.array([window.middle for window in agreeing])
-    distances = np.hypot(*(middles[:, None] - middles[None]).transpose(2, 0, 1))
-    core = middles[distances[(distances <= agreement).sum(1).argmax()] <= agreement].mean(0)
-    inside = np.hypot(*(middles - core).T) <= agreement
+    inside = np.hypot(*(middles - densest(middles, agreement)).T) <= agreement
     windows = marked(windows, [w for w, ok in zip(agreeing, inside, strict=True) if not ok])
     inliers = [window for window in windows if window.used]
     if len(inliers) < max(needed, 0.6 * len(agreeing)):
@@ -70,16 +71,21 @@ def consensus(windows: Sequence[WindowEstimate], agreement: float) -> Match:
     return settled(windows, inliers, agreement)
 
 
+def densest(points: NDArray, radius: float) -> NDArray:
+    """The mean of the points around the one that has most of them within a radius."""
+    distances = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    return points[distances[(distances <= radius).sum(1).argmax()] <= radius].mean(0)
+
+
 def settled(windows: Sequence[WindowEstimate], inliers: Sequence[WindowEstimate], agreement: float) -> Match:
-    """The mean of both estimators over the windows that count, each weighted by how well its windows agree."""
-    estimates = np.array([[(w.dx, w.dy), (w.second_dx, w.second_dy)] for w in inliers])  # [n, estimator, xy]
-    means = estimates.mean(0)
-    weights = 1 / (estimates.var(0, ddof=1).sum(1) / len(inliers) + FLOOR**2)
-    dx, dy = (float(value) for value in weights @ means / weights.sum())
-    spread = float(np.sqrt(((estimates.mean(1) - (dx, dy)) ** 2).sum(1).mean()))
-    gap = float(np.hypot(*(means[0] - means[1])))
-    if max(gap, spread) > agreement / 2:
-        reason = f"both estimators differ by {gap:.2f} px and windows by {spread:.2f} px"
+    """The mean of the first estimator over the windows that count, if their scatter and the witness let it pass."""
+    first = np.array([(window.dx, window.dy) for window in inliers])
+    second = np.array([(window.second_dx, window.second_dy) for window in inliers])
+    dx, dy = (float(value) for value in first.mean(0))
+    spread = float(np.sqrt(((first - (dx, dy)) ** 2).sum(1).mean()))
+    gap = float(np.hypot(*(second.mean(0) - (dx, dy))))
+    if max(gap, spread) > WITHIN * agreement:
+        reason = f"the estimators differ by {gap:.2f} px and the windows by {spread:.2f} px"
         return Match(False, reason=reason, windows=windows, spread=spread)
     verticals = [window.vertical for window in inliers if window.vertical is not None]
     return Match(

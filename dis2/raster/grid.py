@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.warp import transform_bounds
+from rasterio.warp import transform, transform_bounds
 
 
 class Window(NamedTuple):
@@ -33,6 +34,9 @@ class Shift:
     dy: float = 0.0
 
 
+UNMOVED = Shift()
+
+
 @dataclass(frozen=True)
 class Grid:
     """The pixels that a scene is brought to: every array of the scene has this shape and place."""
@@ -50,28 +54,46 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of the outline, whatever the rotation."""
-        corners = [self.transform * corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))]
+        corners = [self.transform @ corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
+    def bounds_in(self, crs: CRS | None) -> tuple[float, float, float, float]:
+        """The bounds in another CRS; infinite where that CRS does not reach."""
+        if crs == self.crs:
+            return self.bounds
+        try:
+            return transform_bounds(self.crs, crs, *self.bounds)
+        except CPLE_BaseError:
+            return (math.inf,) * 4
+
+    def resolution_in(self, crs: CRS | None) -> float:
+        """The side of its middle pixel in units of another CRS, however turned; infinite where that CRS does not reach."""
+        y, x = self.height / 2, self.width / 2
+        corners = [self.transform @ corner for corner in ((x, y), (x + 1, y), (x, y + 1))]
+        try:
+            xs, ys = transform(self.crs, crs, *zip(*corners, strict=True)) if crs != self.crs else zip(*corners, strict=True)
+        except CPLE_BaseError:
+            return math.inf
+        return math.sqrt(abs((xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])))
+
     def shifted(self, shift: Shift) -> Grid:
         """The same pixels where a sensor with this misregistration shows them."""
-        return replace(self, transform=self.transform * Affine.translation(shift.dx, shift.dy))
+        return replace(self, transform=self.transform @ Affine.translation(shift.dx, shift.dy))
 
     def part(self, window: Window) -> Grid:
         """The grid of a window."""
-        return replace(
-            self, transform=self.transform * Affine.translation(window.x, window.y), height=window.height, width=window.width
-        )
+        moved = self.transform @ Affine.translation(window.x, window.y)
+        return replace(self, transform=moved, height=window.height, width=window.width)
 
     def windows(self, size: int, overlap: int = 0) -> Iterator[Window]:
         """Windows that cover the grid row by row; the last ones are moved inwards, never cut."""
         return windows(self.height, self.width, size, overlap)
 
     def overlaps(self, other: Grid) -> bool:
-        """Do the outlines share any area?"""
+        """Do the bounds share any area?"""
         left, bottom, right, top = self.bounds
-        there = other.bounds if self.crs == other.crs else transform_bounds(other.crs, self.crs, *other.bounds)
+        there = other.bounds_in(self.crs)
         return left < there[2] and there[0] < right and bottom < there[3] and there[1] < top
 
 
@@ -80,6 +102,24 @@ def starts(length: int, size: int, overlap: int = 0) -> list[int]:
     if length <= size:
         return [0]
     return [*range(0, length - size, size - overlap), length - size]
+
+
+def blocks(height: int, width: int, side: int, under: Window | None = None) -> Iterator[Window]:
+    """Windows on multiples of a side that cover height x width once (or just those under a window); the last ones are cut."""
+    top, left, tall, wide = under or (0, 0, height, width)
+    for y in range(top // side * side, min(top + tall, height), side):
+        for x in range(left // side * side, min(left + wide, width), side):
+            yield Window(y, x, min(side, height - y), min(side, width - x))
+
+
+def intersection(window: Window, place: Window) -> tuple[Window, Window] | None:
+    """What a window shares with a place: in the place's own pixels, and in the window's."""
+    y, x = max(window.y, place.y), max(window.x, place.x)
+    height = min(window.y + window.height, place.y + place.height) - y
+    width = min(window.x + window.width, place.x + place.width) - x
+    if height <= 0 or width <= 0:
+        return None
+    return Window(y - place.y, x - place.x, height, width), Window(y - window.y, x - window.x, height, width)
 
 
 def windows(height: int, width: int, size: int, overlap: int = 0) -> Iterator[Window]:

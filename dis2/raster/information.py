@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,27 +13,36 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 COARSE = 4  # pixels between the shifts that are all tried before the best is refined
+DETAIL = 4.0  # pixels: the deviation of the smoothing that leaves the shapes that are too wide
 BINS = 32
 SHARE = 0.33  # of the pixels that enter one evaluation
 
 
 def most_informative(reference: Array, second: Array, weights: tuple[Mask, Mask], search: int) -> tuple[float, float]:
-    """(dx, dy) of the largest mutual information: every coarse shift is tried, then gradient ascent at full resolution."""
+    """(dx, dy) of the largest mutual information: every coarse shift is tried, the best one refined; NaN where nothing meets."""
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     transform = sitk.TranslationTransform(2)
-    coarse = registration(sitk, transform, weights, COARSE)
     steps = max(1, round(search / COARSE))
-    coarse.SetOptimizerAsExhaustive([steps, steps], COARSE)
-    coarse.Execute(image(sitk, reference, 2.0, COARSE), image(sitk, second, 2.0, COARSE))
-    fine = registration(sitk, transform, weights, 1)
-    fine.SetMetricSamplingStrategy(fine.REGULAR)
-    fine.SetMetricSamplingPercentage(SHARE, 1)
-    fine.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 40, 0.5, 1e-6)
-    fine.Execute(image(sitk, reference, 1.0, 1), image(sitk, second, 1.0, 1))
+    try:
+        coarse = registration(sitk, transform, weights, COARSE)
+        coarse.SetOptimizerAsExhaustive([steps, steps], COARSE)
+        coarse.Execute(image(sitk, reference, 2.0, COARSE), image(sitk, second, 2.0, COARSE))
+        fine = registration(sitk, transform, weights, 1)
+        fine.SetMetricSamplingStrategy(fine.REGULAR)
+        fine.SetMetricSamplingPercentage(SHARE, 1)
+        fine.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 40, 0.5, 1e-6)
+        fine.Execute(image(sitk, detail(reference), 1.0, 1), image(sitk, detail(second), 1.0, 1))
+    except RuntimeError:  # no measured pixel of one falls on the other
+        return math.nan, math.nan
     dx, dy = transform.GetParameters()
     return dx, dy
+
+
+def detail(values: Array) -> Array:
+    """What is smaller than about 20 pixels: wide shapes tell nothing about fractions of a pixel."""
+    return values - ndimage.gaussian_filter(values, DETAIL)
 
 
 def registration(sitk: Any, transform: Any, weights: tuple[Mask, Mask], step: int) -> Any:

@@ -42,7 +42,7 @@ class RasterLabels:
         if (valid & (indices < 0)).any():
             value = values[valid & (indices < 0)][0]
             known = ", ".join(str(v) for v in sorted(self.index))
-            raise UserError(f"{self.file}: label value {value:g} is no class; known values: {known}. Add it to a class or to ignore")
+            raise UserError(f"{self.file}: label value {value:g} is no class; known: {known}. Add it to a class or to ignore")
         return np.where(valid, indices, IGNORE).astype(np.uint8)
 
 
@@ -69,42 +69,45 @@ def open_labels(labels: Labels, data: Data, grid: Grid) -> Iterator[LabelReader]
         return
     with warped((labels.file,), grid, resampling="nearest") as source:
         if source.count != 1:
-            raise UserError(f"{labels.file}: {source.count} bands; labels have one band of class values")
+            raise UserError(f"{labels.file}: {source.count} bands; labels have one band of class values; convert it")
         yield RasterLabels(labels.file, source, data)
 
 
 def _polygons(labels: Labels, data: Data, grid: Grid) -> list[tuple[Any, int]]:
-    """Shapes in the grid's CRS with their class index."""
+    """Shapes in the grid's CRS (without one: in columns and rows) with their class index."""
     import pyogrio.raw
     import shapely
-    from pyogrio.errors import DataSourceError
+    from pyogrio.errors import DataLayerError, DataSourceError
     from pyproj import Transformer
 
     if not Path(labels.file).exists():
         raise UserError(f"{labels.file}: no such file; check labels.file (and data_root) in the config")
     try:
         meta, _, geometry, fields = pyogrio.raw.read(labels.file)
-    except DataSourceError as error:
-        raise UserError(f"{labels.file}: not a readable vector file ({' '.join(str(error).split())[:200]})") from None
+    except (DataSourceError, DataLayerError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{labels.file}: no readable vector file ({reason}); give one, or a raster without attribute") from None
     names = list(meta["fields"])
     if labels.attribute not in names:
-        raise UserError(f"{labels.file}: no attribute {labels.attribute!r}; there are {', '.join(names) or 'none'}")
-    if not meta["crs"]:
+        there = ", ".join(names) or "none"
+        raise UserError(f"{labels.file}: no attribute {labels.attribute!r}; name one of those that there are: {there}")
+    if grid.crs and not meta["crs"]:
         raise UserError(f"{labels.file}: has no CRS; georeference the vector file")
     shapes = shapely.from_wkb(geometry)
-    to_grid = Transformer.from_crs(meta["crs"], grid.crs.to_wkt() if grid.crs else meta["crs"], always_xy=True)
-    moved = shapely.transform(shapes, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
+    if grid.crs:
+        to_grid = Transformer.from_crs(meta["crs"], grid.crs.to_wkt(), always_xy=True)
+        shapes = shapely.transform(shapes, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
     classes = [_class_of(value, labels, data) for value in fields[names.index(labels.attribute)]]
-    return [(shape, index) for shape, index in zip(moved, classes, strict=True) if shape is not None]
+    return [(shape, index) for shape, index in zip(shapes, classes, strict=True) if shape is not None and not shape.is_empty]
 
 
 def _class_of(value: Any, labels: Labels, data: Data) -> int:
     known = {str(v): i for i, (name, values) in enumerate(data.values.items()) for v in (*values, name)}
     known |= {str(v): IGNORE for v in data.ignore}
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    text = str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
     if text not in known:
         raise UserError(
-            f"{labels.file}: {labels.attribute} = {value!r} is no class; known: {', '.join(known)}. Add it to a class or to ignore"
+            f"{labels.file}: {labels.attribute} = {text} is no class; known: {', '.join(known)}. Add it to a class or to ignore"
         )
     return known[text]
 

@@ -32,10 +32,10 @@ MATERIALS = {
     "slate": Material(BUILDING, (0.085, 0.090, 0.098, 0.118), (-8.0, -17.0)),
     "gravel_roof": Material(BUILDING, (0.140, 0.153, 0.167, 0.196), (-8.5, -18.0)),
     "sheet_roof": Material(BUILDING, (0.210, 0.225, 0.240, 0.265), (-7.0, -18.0)),
-    "asphalt": Material(PAVED, (0.084, 0.092, 0.100, 0.120), (-15.5, -24.0)),
-    "worn_asphalt": Material(PAVED, (0.135, 0.148, 0.160, 0.186), (-14.5, -23.0)),
-    "concrete": Material(PAVED, (0.205, 0.222, 0.240, 0.270), (-14.5, -23.0)),
-    "brick_paving": Material(PAVED, (0.072, 0.092, 0.148, 0.195), (-13.5, -22.0)),
+    "asphalt": Material(PAVED, (0.084, 0.092, 0.100, 0.120), (-16.5, -25.0)),
+    "worn_asphalt": Material(PAVED, (0.135, 0.148, 0.160, 0.186), (-15.5, -24.5)),
+    "concrete": Material(PAVED, (0.205, 0.222, 0.240, 0.270), (-15.5, -24.5)),
+    "brick_paving": Material(PAVED, (0.072, 0.092, 0.148, 0.195), (-14.5, -23.5)),
     "water": Material(WATER, (0.050, 0.055, 0.040, 0.024), (-20.5, -29.0)),
     "broadleaf": Material(TREE, (0.036, 0.070, 0.048, 0.360), (-8.5, -13.0)),
     "conifer": Material(TREE, (0.030, 0.055, 0.040, 0.285), (-9.0, -13.5)),
@@ -43,8 +43,8 @@ MATERIALS = {
     "meadow": Material(LOW_VEGETATION, (0.046, 0.082, 0.068, 0.320), (-11.5, -18.0)),
     "dry_grass": Material(LOW_VEGETATION, (0.070, 0.108, 0.120, 0.260), (-12.0, -19.5)),
     "crop": Material(LOW_VEGETATION, (0.035, 0.072, 0.048, 0.390), (-11.0, -17.0)),
-    "loam": Material(BARE_SOIL, (0.076, 0.105, 0.146, 0.220), (-11.0, -20.0)),
-    "sand": Material(BARE_SOIL, (0.138, 0.175, 0.224, 0.300), (-11.5, -20.5)),
+    "loam": Material(BARE_SOIL, (0.076, 0.105, 0.146, 0.220), (-10.5, -19.5)),
+    "sand": Material(BARE_SOIL, (0.138, 0.175, 0.224, 0.300), (-11.0, -20.0)),
     "ploughed": Material(BARE_SOIL, (0.058, 0.080, 0.110, 0.165), (-9.5, -18.5)),
 }
 FURROWED = ("crop", "ploughed")
@@ -238,7 +238,7 @@ def draw_landscape(rng: Generator, size: int) -> Landscape:
 
 def draw_once(rng: Generator, size: int) -> Landscape:
     """A river with a town on both banks, an avenue and a bridge across, trees, and terrain that rises from the water."""
-    margin = 16 + size // 10
+    margin = 30 + size // 12  # for shadows, shifts, and grids at an angle
     side = size + 2 * margin
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) - np.float32(side / 2)
     course = rng.uniform(0, 2 * np.pi)

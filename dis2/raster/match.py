@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dis2.config.registration import Registration
-from dis2.raster.consensus import Match, WindowEstimate, consensus
+from dis2.raster.consensus import Match, WindowEstimate, consensus, densest
 from dis2.raster.grid import Window
 from dis2.raster.information import most_informative
-from dis2.raster.structure import components, descriptor, fill, locate, steepness, trusted
+from dis2.raster.relation import Relation, learn, value
+from dis2.raster.structure import Peak, common, descriptor, fill, locate, ranks, steepness, trusted
 from dis2.raster.surface import fit_surface
 
 Kind = Literal["image", "surface"]
+Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Views = tuple[NDArray, Mask, NDArray, Mask]
-"""What both sensors show in a window: reference [C, h, w], its validity [h, w], second [C, h, w], its validity."""
+View = tuple[NDArray, Mask]
+"""What a sensor shows in a window: bands [C, h, w] and where they are measurements [h, w]."""
 
 SMALLEST = 96  # pixels: smaller scenes have no windows that could disagree
-ENOUGH = 0.5  # of a window must be valid
+MEASURED = 0.25  # of a window that both must have measured, away from holes
 UNIQUE = 0.75  # of the peak's height that no other peak may reach
+BANDS = 4  # more are averaged in neighbouring groups
+SAMPLED = 2  # every such row and column is learned from
+QUANTILES = np.linspace(0, 1, 129)
+
+
+class Pair(NamedTuple):
+    """What both sensors show in a window, comparable over windows: bands as ranks (heights as they are), trusted pixels."""
+
+    window: Window
+    reference: Array
+    second: Array
+    weights: tuple[Mask, Mask]
 
 
 def lattice(height: int, width: int, settings: Registration) -> list[Window]:
@@ -31,55 +46,160 @@ def lattice(height: int, width: int, settings: Registration) -> list[Window]:
     if min(height, width) < SMALLEST:
         return []
     side = min(settings.window, max(64, 2 * min(height, width) // 3))
-    rows, columns = (1 + math.ceil(2 * (length - side) / side) for length in (height, width))
+    rows, columns = (max(3, 1 + math.ceil(2 * (length - side) / side)) for length in (height, width))
     while rows * columns > settings.windows:
-        rows, columns = (rows - 1, columns) if rows * width >= columns * height else (rows, columns - 1)
+        fewer_rows = columns == 2 or (rows > 2 and rows * width >= columns * height)
+        rows, columns = (rows - 1, columns) if fewer_rows else (rows, columns - 1)
     ys, xs = (np.linspace(0, length - side, count).round().astype(int) for length, count in ((height, rows), (width, columns)))
     return [Window(int(y), int(x), side, side) for y in ys for x in xs]
 
 
 def match(
-    windows: Iterable[Window],
-    read: Callable[[Window], Views],
+    windows: Sequence[Window],
+    read: Callable[[Window], tuple[View, View]],
     settings: Registration,
     kinds: tuple[Kind, Kind] = ("image", "image"),
 ) -> Match:
     """The shift of the second sensor, from windows read one by one; refused with a reason where it cannot be trusted."""
-    estimates = [match_window(window, read(window), settings, kinds) for window in windows]
-    if not estimates:
+    if not windows:
         return Match(False, reason=f"the scene is smaller than {SMALLEST} pixels")
-    return consensus(estimates, settings.agreement)
-
-
-def match_window(window: Window, views: Views, settings: Registration, kinds: tuple[Kind, Kind]) -> WindowEstimate:
-    """Both estimates of one window, and whether they count."""
-    place = {"y": window.y, "x": window.x, "size": window.height}
-    reference, reference_valid, second, second_valid = finite(views)
-    if min(reference_valid.mean(), second_valid.mean()) < ENOUGH:
-        return WindowEstimate(**place, reason="mostly invalid")
-    weights = trusted(reference_valid), trusted(second_valid)
-    images = features(reference, reference_valid, kinds[0]), features(second, second_valid, kinds[1])
-    if min(weights[0].mean(), weights[1].mean()) < ENOUGH / 2 or min(np.ptp(image[0]) for image in images) < 1e-6:
-        return WindowEstimate(**place, reason="nothing to match")
-
-    search = int(min(settings.search, window.height // 4))
-    peak = locate(descriptor(images[0]), descriptor(images[1]), weights, search)
-    vertical = None
-    if kinds == ("surface", "surface"):
-        starts = ((0.0, 0.0), (peak.dx, peak.dy))
-        fits = [fit_surface(reference[0], second[0], weights, start) for start in starts]
-        dx, dy, vertical, _ = min(fits, key=lambda fit: fit.remains)
+    pairs, unusable = prepare(windows, read, kinds)
+    if not pairs:
+        return Match(False, reason=f"no window can be used ({unusable[0].reason})", windows=unusable)
+    if kinds == ("image", "image"):
+        estimates = match_images(pairs, settings)
+    elif kinds == ("surface", "surface"):
+        estimates = [match_surfaces(pair, settings) for pair in pairs]
     else:
-        if "surface" in kinds:
-            images = steepness(images[0][0], reference_valid)[None], steepness(images[1][0], second_valid)[None]
-        dx, dy = most_informative(images[0][0], images[1][0], weights, search)
-    reason = doubt(peak.rival, math.hypot(peak.dx - dx, peak.dy - dy), max(abs(peak.dx), abs(peak.dy)) > search, settings)
+        estimates = [match_edges(pair, settings) for pair in pairs]
+    everything = sorted(estimates + unusable, key=lambda window: (window.y, window.x))
+    return consensus(everything, settings.agreement)
+
+
+def prepare(
+    windows: Sequence[Window], read: Callable[[Window], tuple[View, View]], kinds: tuple[Kind, Kind]
+) -> tuple[list[Pair], list[WindowEstimate]]:
+    """The windows that can be compared, and those that cannot, with reasons."""
+    views = [tuple(finite(view) for view in read(window)) for window in windows]
+    enough = [bool((trusted(first[1]) & trusted(second[1])).mean() >= MEASURED) for first, second in views]
+    unusable = [doubtful(window, "mostly invalid") for window, ok in zip(windows, enough, strict=True) if not ok]
+    usable = [view for view, ok in zip(views, enough, strict=True) if ok]
+    references, seconds = (comparable([view[side] for view in usable], kinds[side]) for side in (0, 1))
+    pairs = []
+    for window, (first, second), *images in zip(itertools.compress(windows, enough), usable, references, seconds, strict=True):
+        if min(float(np.ptp(image)) for image in images) < 1e-6:
+            unusable.append(doubtful(window, "nothing to match"))
+        else:
+            pairs.append(Pair(window, images[0], images[1], (trusted(first[1]), trusted(second[1]))))
+    return pairs, unusable
+
+
+def finite(view: View) -> View:
+    """At most BANDS float32 bands, 0 where there is no measurement; what is not finite is none."""
+    bands, valid = view
+    valid = valid & np.isfinite(bands).all(0)
+    groups = np.array_split(np.where(valid, bands, 0).astype(np.float32), min(BANDS, len(bands)))
+    return np.stack([group.mean(0) for group in groups]), valid
+
+
+def comparable(views: Sequence[View], kind: Kind) -> list[Array]:
+    """An image's bands as ranks over all windows, heights as they are; holes filled."""
+    if kind == "surface" or not views:
+        return [np.stack([fill(band, valid) for band in bands[:1]]) for bands, valid in views]
+    samples = np.concatenate([bands[:, ::SAMPLED, ::SAMPLED][:, valid[::SAMPLED, ::SAMPLED]] for bands, valid in views], axis=1)
+    scales = np.quantile(samples, QUANTILES, axis=1).T
+    return [
+        np.stack([fill(ranks(band, scale), valid) for band, scale in zip(bands, scales, strict=True)]) for bands, valid in views
+    ]
+
+
+def match_images(pairs: Sequence[Pair], settings: Registration) -> list[WindowEstimate]:
+    """Images by what their values have to do with each other: learned over all windows, where the structure fits best so far."""
+    plain = [structure(pair, settings) for pair in pairs]
+    relation = max((related(pairs, at) for at in ((0, 0), whole(plain))), key=lambda found: found.strength)
+    relation = related(pairs, whole([structure(related_view(pair, relation), settings) for pair in pairs]))
+    estimates = []
+    for pair in (related_view(pair, relation) for pair in pairs):
+        witness = most_informative(pair.reference[0], pair.second[0], pair.weights, reach(pair, settings))
+        peak = structure(pair, settings)
+        estimates.append(judged(pair, peak, (peak.dx, peak.dy), witness, settings))
+    return estimates
+
+
+def whole(peaks: Sequence[Peak]) -> tuple[int, int]:
+    """Where most peaks are, in whole pixels."""
+    dx, dy = densest(np.array([(peak.dx, peak.dy) for peak in peaks]), 1.0)
+    return round(dx), round(dy)
+
+
+def related(pairs: Sequence[Pair], at: tuple[int, int]) -> Relation:
+    """The relation of both sensors if the second one is shifted like this."""
+
+    def sample(pair: Pair) -> tuple[NDArray, NDArray]:
+        here, there = common(pair.reference.shape[1:], at[1], at[0])
+        both = (pair.weights[0][here] & pair.weights[1][there])[::SAMPLED, ::SAMPLED]
+        first, second = pair.reference[:, *here], pair.second[:, *there]
+        return first[:, ::SAMPLED, ::SAMPLED][:, both], second[:, ::SAMPLED, ::SAMPLED][:, both]
+
+    return learn(sample(pair) for pair in pairs)
+
+
+def related_view(pair: Pair, relation: Relation) -> Pair:
+    """The bands of each sensor reduced to the one image that tells about the other."""
+    reference, second = value(relation.reference, pair.reference), value(relation.second, pair.second)
+    return pair._replace(reference=reference[None], second=second[None])
+
+
+def match_surfaces(pair: Pair, settings: Registration) -> WindowEstimate:
+    """Heights against heights, from no shift and from where the structure fits: the fit that leaves less."""
+    peak = structure(pair, settings)
+    starts = ((0.0, 0.0), (peak.dx, peak.dy))
+    fits = [fit_surface(pair.reference[0], pair.second[0], pair.weights, start) for start in starts]
+    best = min(fits, key=lambda fit: fit.remains)
+    return judged(pair, peak, (best.dx, best.dy), (peak.dx, peak.dy), settings, best.vertical)
+
+
+def match_edges(pair: Pair, settings: Registration) -> WindowEstimate:
+    """An image against a surface: they have nothing in common but where they change."""
+    steep = [ranks(image, np.quantile(image, QUANTILES)) for image in (steepness(pair.reference), steepness(pair.second))]
+    witness = most_informative(steep[0], steep[1], pair.weights, reach(pair, settings))
+    peak = structure(pair, settings)
+    return judged(pair, peak, (peak.dx, peak.dy), witness, settings)
+
+
+def reach(pair: Pair, settings: Registration) -> int:
+    """The largest shift that can be told in this window."""
+    return int(min(settings.search, pair.window.height // 4))
+
+
+def structure(pair: Pair, settings: Registration) -> Peak:
+    """Where the edges of both images correlate best."""
+    return locate(descriptor(pair.reference), descriptor(pair.second), pair.weights, reach(pair, settings))
+
+
+def judged(
+    pair: Pair,
+    peak: Peak,
+    first: tuple[float, float],
+    second: tuple[float, float],
+    settings: Registration,
+    vertical: float | None = None,
+) -> WindowEstimate:
+    """Both estimates of a window, of which the first is the better one, and whether they count."""
+    gap = math.hypot(first[0] - second[0], first[1] - second[1])
+    reason = None
+    if max(map(abs, first)) > reach(pair, settings):
+        reason = f"beyond the search: more than {reach(pair, settings)} px"
+    elif peak.rival > UNIQUE:
+        reason = f"peak not unique: another one has {peak.rival:.0%} of its height"
+    elif not gap <= settings.agreement:
+        reason = f"estimates differ: by {gap:.2f} px"
     return WindowEstimate(
-        **place,
-        dx=peak.dx,
-        dy=peak.dy,
-        second_dx=dx,
-        second_dy=dy,
+        pair.window.y,
+        pair.window.x,
+        pair.window.height,
+        *first,
+        *second,
         vertical=vertical,
         before=peak.before,
         after=peak.after,
@@ -88,25 +208,6 @@ def match_window(window: Window, views: Views, settings: Registration, kinds: tu
     )
 
 
-def features(bands: NDArray, valid: Mask, kind: Kind) -> NDArray[np.float32]:
-    """What is compared: principal components of an image's bands; a surface's heights as they are."""
-    return components(bands, valid) if kind == "image" else fill(bands[0].astype(np.float32), valid)[None]
-
-
-def doubt(rival: float, gap: float, beyond: bool, settings: Registration) -> str | None:
-    """Why a window does not count, or None."""
-    if beyond:
-        return f"beyond the search: more than {settings.search:g} px"
-    if rival > UNIQUE:
-        return f"peak not unique: another one has {rival:.0%} of its height"
-    if gap > settings.agreement:
-        return f"estimates differ: by {gap:.2f} px"
-    return None
-
-
-def finite(views: Views) -> Views:
-    """The same views with 0 where there is no measurement; what is not finite is none."""
-    reference, reference_valid, second, second_valid = views
-    reference_valid = reference_valid & np.isfinite(reference).all(0)
-    second_valid = second_valid & np.isfinite(second).all(0)
-    return np.where(reference_valid, reference, 0), reference_valid, np.where(second_valid, second, 0), second_valid
+def doubtful(window: Window, reason: str) -> WindowEstimate:
+    """A window that is not even compared."""
+    return WindowEstimate(window.y, window.x, window.height, reason=reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 
 from dis2.config.data import Data
 from dis2.config.grid import GridSettings
+from dis2.files import whole, write_json
 from dis2.raster.consensus import Match
 from dis2.raster.grid import Grid, Shift, Window
-from dis2.raster.match import Kind, Views, lattice, match
+from dis2.raster.match import Kind, View, lattice, match
 from dis2.raster.scene import open_sensor, reference_sensor, scene_grid
-from dis2.raster.structure import components
+from dis2.raster.structure import ranks
 
 SHOWN = 384  # pixels a side of the part in the middle of the scene that the picture shows
 
@@ -27,17 +27,17 @@ def register(data: Data, grid: GridSettings, scene: str, out: Path, picture: Pat
     """Write the shift of every sensor that the scene has, and a picture of the scene before and after."""
     reference = reference_sensor(data, grid, scene)
     place = scene_grid(data, grid, scene)
-    trusted = None if grid.registration.enabled and not grid.pixels else "grid: pixels" if grid.pixels else "registration is disabled"
+    skipped = "chips share a pixel grid" if grid.pixels else None if grid.registration.enabled else "registration is disabled"
     found = {}
     for sensor in data.in_order(data.scenes[scene].has):
         if sensor == reference:
             found[sensor] = Match(True, reason="the reference")
-        elif trusted:
-            found[sensor] = Match(False, reason=f"not looked for: {trusted}")
+        elif skipped:
+            found[sensor] = Match(False, reason=f"not looked for: {skipped}")
         else:
             found[sensor] = match_sensor(data, grid, scene, sensor, reference, place)
     sensors = {sensor: described(result, place, method(data, reference, sensor)) for sensor, result in found.items()}
-    write_whole(out, json.dumps({"scene": scene, "reference": reference, "sensors": sensors}, indent=1) + "\n")
+    write_json(out, {"scene": scene, "reference": reference, "sensors": sensors})
     if picture:
         draw(data, grid, scene, reference, place, found, picture)
 
@@ -48,9 +48,8 @@ def match_sensor(data: Data, grid: GridSettings, scene: str, sensor: str, refere
     with ExitStack() as stack:
         readers = [stack.enter_context(open_sensor(data, grid, scene, name, place)) for name in (reference, sensor)]
 
-        def read(window: Window) -> Views:
-            (first, first_valid), (second, second_valid) = (reader.read(window) for reader in readers)
-            return first, first_valid, second, second_valid
+        def read(window: Window) -> tuple[View, View]:
+            return readers[0].read(window), readers[1].read(window)
 
         return match(lattice(place.height, place.width, grid.registration), read, grid.registration, kinds)
 
@@ -97,17 +96,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Written beside its place and moved there when whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
-
-
-def draw(
-    data: Data, grid: GridSettings, scene: str, reference: str, place: Grid, found: dict[str, Match], picture: Path
-) -> None:
+def draw(data: Data, grid: GridSettings, scene: str, reference: str, place: Grid, found: dict[str, Match], picture: Path) -> None:
     """A row per sensor: a checkerboard with the reference before and after, and what every window says."""
     from matplotlib.figure import Figure
 
@@ -124,10 +113,8 @@ def draw(
             axis.set_title(f"{reference} and {sensor}, {when}", fontsize=10)
             axis.set_axis_off()
         draw_windows(row[2], result, place, sensor)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    part = picture.with_suffix(".part")
-    figure.savefig(part, format="png", dpi=80)
-    part.replace(picture)
+    with whole(picture) as part:
+        figure.savefig(part, format="png", dpi=80)
 
 
 def draw_windows(axis: Any, result: Match, place: Grid, sensor: str) -> None:
@@ -140,7 +127,11 @@ def draw_windows(axis: Any, result: Match, place: Grid, sensor: str) -> None:
         x, y = window.x + window.size / 2, window.y + window.size / 2
         color = "#1b6b3a" if window.used else "#c9c9c9"
         axis.quiver(x, y, right, down, angles="xy", scale_units="width", scale=40, color=color, width=0.008)
-    says = f"dx {result.shift.dx:+.2f}, dy {result.shift.dy:+.2f} px, spread {result.spread:.2f}" if result.accepted else "left as it is"
+    says = (
+        f"dx {result.shift.dx:+.2f}, dy {result.shift.dy:+.2f} px, spread {result.spread:.2f}"
+        if result.accepted
+        else "left as it is"
+    )
     axis.set_title(f"{sensor}: {says}", fontsize=10)
     counted = sum(window.used for window in result.windows)
     axis.set_xlabel(result.reason or f"{counted} of {len(result.windows)} windows agree (green)", fontsize=8, wrap=True)
@@ -154,7 +145,8 @@ def grey(
         bands, valid = reader.read(window)
     if not valid.any():
         return np.full(valid.shape, np.nan, np.float32)
-    return np.where(valid, (components(bands, valid, keep=1)[0] + 1) / 2, np.nan).astype(np.float32)
+    ranked = [ranks(band, np.quantile(band[valid], np.linspace(0, 1, 65))) for band in bands[:3]]
+    return np.where(valid, (np.mean(ranked, axis=0) + 1) / 2, np.nan).astype(np.float32)
 
 
 def checkerboard(first: NDArray, second: NDArray, fields: int = 8) -> NDArray:

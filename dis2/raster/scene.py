@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -11,14 +11,17 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.warp import transform_bounds
+from rasterio.errors import CRSError
 
 from dis2.config.data import IGNORE, Chip, Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
-from dis2.raster.grid import Grid, Shift, Window
+from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
 from dis2.raster.labels import LabelReader, open_labels
 from dis2.raster.warp import Bands, Mask, Reader, grid_of, warped
+
+SLACK = 1e-6
+"""Pixels by which rounding may miss a multiple of the resolution."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Place:
 
 
 def reference_sensor(data: Data, settings: GridSettings, scene: str) -> str:
-    """The sensor whose grid is the scene's and to which the others are registered: the configured one, or the first that is there."""
+    """The sensor whose grid is the scene's and to which others are registered: the configured one, or the first that is there."""
     has = data.in_order(data.scenes[scene].has)
     wanted = settings.reference or next(iter(data.sensors))
     return wanted if wanted in has else has[0]
@@ -47,7 +50,13 @@ def scene_grid(data: Data, settings: GridSettings, scene: str) -> Grid:
         file = data.scenes[scene].sensors[reference][0]
         raise UserError(f"{file}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid")
     if settings.crs or settings.resolution:
-        return covering(own, CRS.from_user_input(settings.crs) if settings.crs else own.crs, settings.resolution or own.resolution)
+        try:
+            crs = CRS.from_user_input(settings.crs) if settings.crs else own.crs
+            return covering(own, crs, settings.resolution or own.resolution)
+        except CRSError:
+            raise UserError(f"grid.crs: {settings.crs!r} is no CRS; give one such as EPSG:32633") from None
+        except OverflowError:
+            raise UserError(f"scene {scene}: grid.crs {settings.crs} does not reach it; give a CRS of its place") from None
     if reference != (settings.reference or next(iter(data.sensors))):
         wanted = settings.reference or next(iter(data.sensors))
         raise UserError(f"scene {scene}: lacks the reference sensor {wanted}; give grid.resolution so that its grid is known")
@@ -56,10 +65,10 @@ def scene_grid(data: Data, settings: GridSettings, scene: str) -> Grid:
 
 def covering(own: Grid, crs: CRS, resolution: float) -> Grid:
     """The north-up grid of a CRS and resolution, on multiples of the resolution, that covers another grid."""
-    left, bottom, right, top = own.bounds if own.crs == crs else transform_bounds(own.crs, crs, *own.bounds)
-    x, y = math.floor(left / resolution) * resolution, math.ceil(top / resolution) * resolution
-    width, height = math.ceil((right - x) / resolution), math.ceil((y - bottom) / resolution)
-    return Grid(crs, Affine(resolution, 0, x, 0, -resolution, y), height, width)
+    left, bottom, right, top = (side / resolution for side in own.bounds_in(crs))
+    x, y = math.floor(left + SLACK), math.ceil(top - SLACK)
+    width, height = math.ceil(right - SLACK) - x, y - math.floor(bottom + SLACK)
+    return Grid(crs, Affine(resolution, 0, x * resolution, 0, -resolution, y * resolution), height, width)
 
 
 def places(data: Data, settings: GridSettings, scene: str) -> list[Place]:
@@ -77,6 +86,7 @@ def places(data: Data, settings: GridSettings, scene: str) -> list[Place]:
 def _size(chip: Chip, where: str) -> tuple[int, int]:
     """The shape that all rasters of a chip share."""
     files = [file for files in chip.sensors.values() for file in files]
+    files += [chip.labels.file] if chip.labels and not chip.labels.attribute else []
     shapes = {file: (grid.height, grid.width) for file, grid in ((file, grid_of(file)) for file in files)}
     for file, shape in shapes.items():
         if shape != shapes[files[0]]:
@@ -90,9 +100,9 @@ def _size(chip: Chip, where: str) -> tuple[int, int]:
 class Mosaic:
     """A sensor's chips side by side, read as one raster; where a chip lacks the sensor nothing is valid."""
 
-    def __init__(self, parts: list[tuple[Window, Reader]], bands: int):
+    def __init__(self, parts: Sequence[tuple[Window, Reader]], bands: int):
         self.parts = parts
-        self.count = bands
+        self.count = next((part.count for _, part in parts if part.count != bands), bands)
         self.dtype = np.result_type(*(part.dtype for _, part in parts)) if parts else np.dtype("uint8")
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
@@ -106,19 +116,9 @@ class Mosaic:
         return bands, valid
 
 
-def intersection(window: Window, place: Window) -> tuple[Window, Window] | None:
-    """What a window shares with a place: in the place's own pixels, and in the window's."""
-    y, x = max(window.y, place.y), max(window.x, place.x)
-    height = min(window.y + window.height, place.y + place.height) - y
-    width = min(window.x + window.width, place.x + place.width) - x
-    if height <= 0 or width <= 0:
-        return None
-    return Window(y - place.y, x - place.x, height, width), Window(y - window.y, x - window.x, height, width)
-
-
 @contextmanager
 def open_sensor(
-    data: Data, settings: GridSettings, scene: str, sensor: str, grid: Grid, shift: Shift = Shift()
+    data: Data, settings: GridSettings, scene: str, sensor: str, grid: Grid, shift: Shift = UNMOVED
 ) -> Iterator[Reader]:
     """One sensor of a scene on its grid."""
     spec = data.sensors[sensor]

@@ -129,10 +129,11 @@ def positions(own: Grid, grid: Grid) -> tuple[Array, Array]:
 
 def rise(surface: Array, azimuth: float, slope: float, reach: int = 40) -> Array:
     """By how many metres the surface towards an azimuth (clockwise from up) stands above a line that climbs at this slope."""
-    highest = np.full_like(surface, -np.inf)
+    highest, wide = np.full_like(surface, -np.inf), np.pad(surface, reach, mode="edge")
     for step in range(1, reach + 1):
-        offset = round(step * math.cos(azimuth)), -round(step * math.sin(azimuth))
-        np.maximum(highest, np.roll(surface, offset, (0, 1)) - np.float32(step * slope), out=highest)
+        y, x = reach - round(step * math.cos(azimuth)), reach + round(step * math.sin(azimuth))
+        there = wide[y : y + len(surface), x : x + surface.shape[1]]
+        np.maximum(highest, there - np.float32(step * slope), out=highest)
     return highest - surface
 
 
@@ -171,7 +172,7 @@ def sunlight(surface: Array, azimuth: float, elevation: float) -> Array:
 
 def measure_multispectral(image: Array, settings: Simulate, rng: Generator) -> Array:
     """Reflectance x 10000 with the noise of the detector; 0 is kept for holes."""
-    return np.clip((image + rng.normal(0, 0.003, image.shape)) * 10_000, 1, 65_535).round()
+    return np.clip((image + rng.normal(0, 0.003, image.shape)) * 10_000, 1, 65_535).round().astype(np.float32)
 
 
 def look_radar(landscape: Landscape, settings: Simulate, rng: Generator) -> Array:
@@ -211,7 +212,7 @@ def look_height(landscape: Landscape, settings: Simulate, rng: Generator) -> Arr
 
 def measure_height(image: Array, settings: Simulate, rng: Generator) -> Array:
     """Metres, with the noise of one measurement."""
-    return image + rng.normal(0, 0.15, image.shape)
+    return (image + rng.normal(0, 0.15, image.shape)).astype(np.float32)
 
 
 def write_raster(path: Path, values: NDArray, grid: Grid, nodata: float, bands: Sequence[str]) -> None:

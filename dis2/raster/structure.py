@@ -13,6 +13,8 @@ Mask = NDArray[np.bool_]
 
 EDGE = 4  # pixels around a hole whose gradients would show the hole
 LOBE = 3  # half the side of a peak: anything further away is another one
+EVENNESS = 0.3  # 0: an edge counts by its energy; 1: all edges count the same
+WHITENESS = 0.7  # of the correlation
 PASSBAND = 0.25  # cycles per pixel at which the correlation has lost 40 %
 
 
@@ -26,27 +28,9 @@ class Peak(NamedTuple):
     before: float
 
 
-def components(bands: NDArray, valid: Mask, keep: int = 3) -> Array:
-    """The first principal components [k, H, W] of the standardised bands, as ranks from -1 to 1 times their weight; holes filled."""
-    sample = bands[:, valid].astype(np.float64)
-    mean, deviation = sample.mean(1), sample.std(1)
-    used = deviation > 1e-9
-    if not used.any():
-        return np.zeros((1, *valid.shape), np.float32)
-    sample = (sample[used] - mean[used, None]) / deviation[used, None]
-    variance, axes = np.linalg.eigh(sample @ sample.T / sample.shape[1])
-    axes, variance = axes[:, ::-1][:, :keep], np.maximum(variance[::-1][:keep], 0)
-    images = np.zeros((axes.shape[1], *valid.shape), np.float32)
-    images[:, valid] = axes.T @ sample
-    weights = np.sqrt(variance / variance[0]).astype(np.float32)
-    filled = [fill(weight * ranks(image, valid), valid) for image, weight in zip(images, weights, strict=True)]
-    return np.stack(filled)
-
-
-def ranks(image: Array, valid: Mask, steps: int = 128) -> Array:
-    """Values as their rank among the valid ones, from -1 to 1: any monotone change of the values is without effect."""
-    quantiles = np.quantile(image[valid], np.linspace(0, 1, steps + 1))
-    return np.interp(image, quantiles, np.linspace(-1, 1, steps + 1)).astype(np.float32)
+def ranks(image: NDArray, quantiles: NDArray) -> Array:
+    """Values as their rank among quantiles, from -1 to 1: a monotone change of both is without effect."""
+    return np.interp(image, quantiles, np.linspace(-1, 1, len(quantiles))).astype(np.float32)
 
 
 def fill(image: Array, valid: Mask, reach: float = 4) -> Array:
@@ -69,13 +53,13 @@ def gradients(image: Array, scale: float = 1.0) -> tuple[Array, Array]:
     return ndimage.gaussian_filter(image, scale, order=(0, 1)), ndimage.gaussian_filter(image, scale, order=(1, 0))
 
 
-def steepness(image: Array, valid: Mask) -> Array:
-    """The magnitude of the gradient as ranks: what a surface and an image have in common."""
-    return ranks(np.hypot(*gradients(image, 1.5)), valid)
+def steepness(images: Array) -> Array:
+    """The magnitude of the gradient over all bands: what a surface and an image have in common."""
+    return np.sqrt(sum(right**2 + down**2 for right, down in (gradients(image, 1.5) for image in images)))
 
 
 def descriptor(images: Array) -> NDArray[np.complex64]:
-    """[2, H, W] from the structure tensor of all components: the double angle of edges (blind to contrast's sign) and their energy."""
+    """[2, H, W] from the structure tensor of all bands: the double angle of edges (blind to contrast's sign) and their energy."""
     angle = np.zeros(images.shape[1:], np.complex64)
     energy = np.zeros(images.shape[1:], np.float32)
     for image in images:
@@ -84,7 +68,7 @@ def descriptor(images: Array) -> NDArray[np.complex64]:
         energy += right**2 + down**2
     angle = ndimage.gaussian_filter(angle, 1.0)
     energy = ndimage.gaussian_filter(energy, 1.0)
-    root = np.sqrt(energy)
+    root = energy**EVENNESS
     root += 0.1 * np.median(root) + 1e-9
     return np.stack([angle / root, energy / root]).astype(np.complex64)
 
@@ -102,12 +86,12 @@ def locate(reference: NDArray, second: NDArray, weights: tuple[Mask, Mask], sear
 
     dy, dx = int(steps[row]), int(steps[column])
     here, there = common(reference.shape[1:], dy, dx)
-    inner = (weights[0][here], weights[1][there])
+    inner = weights[0][here] & weights[1][there]
     before = float(spectrum.real.sum() / max(power.sum(), 1e-12))
-    spectrum, power = cross_spectrum(reference[:, *here], second[:, *there], inner)
+    spectrum, power = cross_spectrum(reference[:, *here], second[:, *there], (inner, inner))
     fraction_y, fraction_x = refine(whitened(spectrum, power))
     after = float((spectrum * phase(spectrum.shape, fraction_y, fraction_x)).real.sum() / max(power.sum(), 1e-12))
-    return Peak(dx + fraction_x, dy + fraction_y, rival, after, before)
+    return Peak(float(dx + fraction_x), float(dy + fraction_y), rival, after, before)
 
 
 def common(shape: tuple[int, ...], dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -123,16 +107,17 @@ def cross_spectrum(reference: NDArray, second: NDArray, weights: tuple[Mask, Mas
     taper = np.outer(tapered(height), tapered(width))
     spectra = []
     for channels, weight in zip((reference, second), weights, strict=True):
-        means = channels[:, weight].mean(1)[:, None, None]
-        spectra.append(fft.fft2((channels - means) * (taper * weight)))
+        soft = taper * (1 if weight.all() else ndimage.gaussian_filter(weight.astype(np.float32), EDGE / 2))
+        means = (channels * soft).sum((1, 2), keepdims=True) / (soft.sum() + 1e-9)
+        spectra.append(fft.fft2((channels - means) * soft))
     band = np.exp(-(fft.fftfreq(height)[:, None] ** 2 + fft.fftfreq(width) ** 2) / (2 * PASSBAND**2))
     power = np.sqrt((np.abs(spectra[0]) ** 2).sum(0) * (np.abs(spectra[1]) ** 2).sum(0))
     return (np.conj(spectra[0]) * spectra[1]).sum(0) * band, power * band
 
 
 def whitened(spectrum: NDArray, power: NDArray) -> NDArray:
-    """Half-way between correlation and phase correlation: sharp peaks without noise at full weight."""
-    return spectrum / np.sqrt(power + 1e-3 * power.mean() + 1e-12)
+    """Between correlation (0) and phase correlation (1): sharp peaks without noise at full weight."""
+    return spectrum / (power + 1e-3 * power.mean() + 1e-12) ** WHITENESS
 
 
 def tapered(side: int, share: float = 0.15) -> Array:

@@ -22,7 +22,7 @@ class Fit(NamedTuple):
 
 
 def fit_surface(reference: Array, second: Array, weights: tuple[Mask, Mask], start: tuple[float, float]) -> Fit:
-    """Nuth and Kaab's fit in its linear form: dh = vertical - slope . remaining shift, robustly, until nothing is left to move."""
+    """Nuth and Kaab in linear form: dh = vertical - slope . remaining shift, solved robustly until nothing is left to move."""
     spline = ndimage.spline_filter(second.astype(np.float64), order=3)
     dx, dy = start
     for _ in range(20):

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import RasterioError
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window as RasterWindow
 
 from dis2.errors import UserError
-from dis2.raster.grid import Grid, Shift, Window
+from dis2.raster.grid import UNMOVED, Grid, Shift, Window, blocks, intersection
 
 Bands = NDArray[np.generic]
 Mask = NDArray[np.bool_]
 
 DOWNSAMPLED = 2.0
 """From this ratio of resolutions on, interpolation would skip source pixels: they are averaged."""
+CELL = 256
+"""GDAL's values depend on the window that it is asked for, in the last digits or by far: it is asked for cells of this side alone."""
+KEPT = 32 * 2**20
+"""Bytes of cells that a file keeps for windows to come, which may overlap."""
 
 
 class Reader(Protocol):
@@ -36,45 +42,33 @@ class Reader(Protocol):
 
 
 class Warped:
-    """One file on a grid. The same pixels whatever the windows, because the warp is pinned to the whole grid."""
+    """One file on a grid. The same pixels whatever the windows: the warp is pinned to the whole grid and made in fixed cells."""
 
     def __init__(self, file: str, grid: Grid, resampling: str, shift: Shift, nodata: float | None, stack: ExitStack):
         self.file = file
         source = stack.enter_context(open_raster(file))
-        nodata = source.nodata if source.nodata is not None else nodata
         self.dtype = np.dtype(source.dtypes[0])
-        self.bands = [i for i in source.indexes if source.colorinterp[i - 1] is not ColorInterp.alpha]
-        self.count = len(self.bands)
-        self.masked = nodata is None
-        if grid.crs is None:
-            self.dataset = source
-            self.nodata = nodata
-            return
-        place = grid.shifted(shift)
-        options = {"add_alpha": True} if self.masked and source.count == self.count else {"src_nodata": nodata, "nodata": nodata}
-        self.dataset = stack.enter_context(
-            WarpedVRT(
-                source,
-                crs=grid.crs,
-                transform=place.transform,
-                width=grid.width,
-                height=grid.height,
-                resampling=Resampling[_effective(resampling, source, grid)],
-                **options,
-            )
-        )
-        self.nodata = nodata
+        self.count = len(bands_of(source))
+        self.nodata = nodata_of(source, nodata)
+        self.grid = grid
+        self.dataset = source if grid.crs is None else stack.enter_context(_pinned(source, grid, resampling, shift, self.nodata))
+        self.cell = lru_cache(max(4, KEPT // (CELL**2 * self.count * (self.dtype.itemsize + 1))))(self._measured)
+
+    def _measured(self, window: Window) -> tuple[Bands, Mask]:
+        return measured(self.file, self.dataset, window, self.nodata)
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w] and, per band, where they are measurements [C, h, w]."""
-        place = RasterWindow(window.x, window.y, window.width, window.height)
-        try:
-            bands = self.dataset.read(self.bands, window=place)
-            valid = self.dataset.dataset_mask(window=place)[None] > 0 if self.masked else _differs(bands, self.nodata)
-        except RasterioError as error:
-            raise UserError(f"{self.file}: cannot be read ({_first_line(error)}); the file is damaged: replace it") from None
-        finite = np.isfinite(bands) if bands.dtype.kind == "f" else True
-        return bands, np.broadcast_to(valid & finite, bands.shape)
+        if self.grid.crs is None:
+            return self._measured(window)
+        bands = np.empty((self.count, window.height, window.width), self.dtype)
+        valid = np.empty(bands.shape, bool)
+        for cell in blocks(self.grid.height, self.grid.width, CELL, under=window):
+            if common := intersection(window, cell):
+                (rows, columns), here = common[0].slices, common[1].slices
+                whole = self.cell(cell)
+                bands[:, *here], valid[:, *here] = (part[:, rows, columns] for part in whole)
+        return bands, valid
 
 
 class Stacked:
@@ -90,7 +84,7 @@ class Stacked:
         """Bands [C, h, w] and validity [h, w]."""
         bands, valid = zip(*(part.read(window) for part in self.parts), strict=True)
         joined = np.concatenate(bands).astype(self.dtype, copy=False)
-        return joined, self.reduce(np.concatenate(valid), axis=0)
+        return joined, self.reduce(np.concatenate(valid), axis=0) & np.isfinite(joined).all(0)
 
 
 @contextmanager
@@ -98,7 +92,7 @@ def warped(
     files: Sequence[str],
     grid: Grid,
     resampling: str = "bilinear",
-    shift: Shift = Shift(),
+    shift: Shift = UNMOVED,
     nodata: float | None = None,
     unmeasured: str = "any",
 ) -> Iterator[Stacked]:
@@ -109,12 +103,17 @@ def warped(
 
 def open_raster(file: str | Path) -> rasterio.DatasetReader:
     """An open raster, or the one line that says why not."""
-    if not Path(file).exists() and "://" not in str(file) and not str(file).startswith("/vsi"):
+    if not os.path.exists(file) and "://" not in str(file) and not str(file).startswith("/vsi"):
         raise UserError(f"{file}: no such file; check the path (and data_root) in the config")
     try:
-        return rasterio.open(file)
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+            source = rasterio.open(file)
     except RasterioError as error:
         raise UserError(f"{file}: not a readable raster ({_first_line(error)}); give a file that GDAL can open") from None
+    if not source.count:
+        source.close()
+        raise UserError(f"{file}: has no bands of its own; name one of the rasters in it")
+    return source
 
 
 def grid_of(file: str) -> Grid:
@@ -123,19 +122,64 @@ def grid_of(file: str) -> Grid:
         return Grid(source.crs, source.transform, source.height, source.width)
 
 
-def _effective(resampling: str, source: rasterio.DatasetReader, grid: Grid) -> str:
-    """Averages (or takes the mode of) a source that is much finer than the grid."""
+def bands_of(source: rasterio.DatasetReader | WarpedVRT) -> list[int]:
+    """The bands that hold values."""
+    return [i for i in source.indexes if source.colorinterp[i - 1] is not ColorInterp.alpha]
+
+
+def nodata_of(source: rasterio.DatasetReader, nodata: float | None = None) -> float | None:
+    """The value of no measurement, the file's own before the config's; None if alpha or a mask tells, or no pixel can have it."""
+    if len(bands_of(source)) < source.count or MaskFlags.per_dataset in source.mask_flag_enums[0]:
+        return None
+    nodata = source.nodata if source.nodata is not None else nodata
+    dtype = np.dtype(source.dtypes[0])
+    if nodata is None or dtype.kind in "fc":
+        return nodata
+    return nodata if float(nodata).is_integer() and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max else None
+
+
+def measured(file: str, dataset: rasterio.DatasetReader | WarpedVRT, window: Window, nodata: float | None) -> tuple[Bands, Mask]:
+    """A window's bands [C, h, w], and which values are told to be measurements by alpha, mask, nodata and footprint [C, h, w]."""
+    place, indexes = RasterWindow(window.x, window.y, window.width, window.height), bands_of(dataset)
+    alpha = next((i for i in dataset.indexes if i not in indexes), None)
+    try:
+        bands = dataset.read(indexes, window=place)
+        if alpha is not None:
+            return bands, np.broadcast_to(dataset.read(alpha, window=place) > 0, bands.shape)
+        if nodata is not None:
+            return bands, ~np.isnan(bands) if np.isnan(nodata) else bands != nodata
+        return bands, dataset.read_masks(indexes, window=place) > 0
+    except RasterioError as error:
+        reason = f"cannot be read from row {window.y} on ({_first_line(error)})"
+        raise UserError(f"{file}: {reason}; the file is damaged: replace it") from None
+
+
+def _pinned(source: rasterio.DatasetReader, grid: Grid, resampling: str, shift: Shift, nodata: float | None) -> WarpedVRT:
+    """A source on the whole grid where it shows it, with alpha where no value tells that there is no measurement."""
     if source.crs is None:
         raise UserError(f"{source.name}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid")
-    left, bottom, right, top = transform_bounds(source.crs, grid.crs, *source.bounds)
-    fine = (((right - left) * (top - bottom)) / (source.width * source.height)) ** 0.5
-    if grid.resolution < DOWNSAMPLED * fine:
+    finer = grid.resolution / Grid(source.crs, source.transform, source.height, source.width).resolution_in(grid.crs)
+    scale = min(1.0, 1 / finer) if finer else 1.0  # given, since GDAL would guess one for each window
+    return WarpedVRT(
+        source,
+        crs=grid.crs,
+        transform=grid.shifted(shift).transform,
+        width=grid.width,
+        height=grid.height,
+        resampling=Resampling[_effective(resampling, finer)],
+        src_nodata=nodata,
+        nodata=nodata,
+        add_alpha=nodata is None and len(bands_of(source)) == source.count,
+        XSCALE=str(scale),
+        YSCALE=str(scale),
+    )
+
+
+def _effective(resampling: str, finer: float) -> str:
+    """Averages (or takes the mode of) a source whose pixels are that much finer than the grid's."""
+    if finer < DOWNSAMPLED:
         return resampling
     return {"nearest": "mode"}.get(resampling, "average")
-
-
-def _differs(bands: Bands, nodata: float | None) -> Mask:
-    return ~np.isnan(bands) if nodata is not None and np.isnan(nodata) else bands != nodata
 
 
 def _first_line(error: Exception) -> str:

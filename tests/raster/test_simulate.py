@@ -22,11 +22,13 @@ SIZE = 128
 
 
 def settings(**changes) -> Simulate:
+    """Two small scenes; one lacks the radar."""
     scenes = {"north": SimulatedScene(split="train"), "south": SimulatedScene(split="test", lacks=("echo",))}
     return Simulate(**{"seed": 3, "size": SIZE, "sensors": SENSORS, "scenes": scenes} | changes)
 
 
 def made(folder: Path, scene: str = "north", classes=CLASSES, **changes) -> Path:
+    """The folder, with a scene in it."""
     simulate(settings(**changes), classes, scene, folder)
     return folder
 
@@ -65,6 +67,7 @@ def moved(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
 
 
 def around(reach: float) -> list[tuple[float, float]]:
+    """No step, and steps in eight directions."""
     return [(dx, dy) for dx in (-reach, 0, reach) for dy in (-reach, 0, reach)]
 
 
@@ -119,7 +122,7 @@ def test_every_class_has_a_fair_share_and_its_number_in_the_config(scene, tmp_pa
 def test_each_sensor_has_holes_only_of_its_own_kind(scene, tmp_path):
     water = pixels(scene / "labels.tif")[0] == CLASSES.index("water")
     lost = np.isnan(pixels(scene / "relief.tif")[0])[:SIZE, :SIZE]
-    assert lost[water].mean() > 3 * lost[~water].mean()
+    assert lost[water].mean() > 2 * lost[~water].mean()
     assert 0.02 < np.isnan(pixels(scene / "eye.tif")[0]).mean() < 0.5
     assert not np.isnan(pixels(made(tmp_path, clouds=0) / "eye.tif")).any()
     assert not np.isnan(on_scene(scene, "echo")).any()
@@ -149,6 +152,8 @@ def test_the_true_shift_and_no_other_takes_the_misregistration_out(quiet, regist
 @pytest.mark.parametrize("sensor", ["eye", "echo", "relief"])
 def test_what_is_registered_lies_on_the_labels(registered, sensor):
     image, codes = on_scene(registered, sensor), inner(pixels(registered / "labels.tif")[0])
+    if sensor == "eye":
+        image = image / pixels(registered / "eye.tif").mean(0)  # the same in the shade
     image = image - gaussian_filter(np.nan_to_num(image, nan=np.nanmedian(image)), 12)
 
     def spread(step: tuple[float, float]) -> float:

@@ -1,0 +1,18 @@
+"""Heights relative to what lies around them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+Array = NDArray[Any]
+
+
+def relief(bands: Array, valid: Array, radius: int) -> Array:
+    """Bands [C, h, w] less the mean of the valid pixels within a radius: what stands out counts, not how high the land is."""
+    size = 2 * radius + 1
+    share = uniform_filter(valid.astype(np.float64), size, mode="constant")
+    filled = np.where(valid, bands, 0).astype(np.float64)
+    local = np.stack([uniform_filter(band, size, mode="constant") for band in filled]) / np.maximum(share, 1e-6)
+    return np.where(valid, bands - local, 0).astype(np.float32)
