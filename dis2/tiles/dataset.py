@@ -1,0 +1,213 @@
+"""Tiles for training and scoring: drawn at random, or fixed windows, of any sensors that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dis2.config.data import IGNORE, Data
+from dis2.errors import UserError
+from dis2.raster.grid import Window, blocks, windows
+from dis2.tiles.split import in_split
+from dis2.tiles.store import Store, open_store, store_path
+
+CELL = 16
+"""Class-aware drawing knows, for every cell of this side, which classes it holds."""
+STRIP = 64 * CELL
+"""Labels are looked through in windows of this side, so that memory does not grow with the scene."""
+
+
+@dataclass
+class Sample:
+    """One tile: raw bands and validity of every sensor (zeros where a sensor is absent), labels, and where it is from."""
+
+    images: dict[str, NDArray[Any]]
+    """[C, h, w] by sensor"""
+    valid: dict[str, NDArray[np.bool_]]
+    """[h, w] by sensor"""
+    labels: NDArray[np.uint8]
+    scene: str
+    window: Window
+
+
+class Scenes:
+    """The stores of a split. Pixels of other splits are neither labelled nor valid, so nothing can leak."""
+
+    def __init__(self, data: Data, tiles: Path, split: str, cache_bytes: int = 0):
+        self.data, self.split = data, split
+        self.stores = {scene: open_store(store_path(tiles, scene)) for scene in data.scenes_of(split)}
+        for store in self.stores.values():
+            self._check(store)
+        size = sum(self._bytes(store) for store in self.stores.values())
+        kept = self.stores if size <= cache_bytes else {}
+        self.cache = {scene: self._read(store, whole(store)) for scene, store in kept.items()}
+
+    def _check(self, store: Store) -> None:
+        for sensor, bands in store.bands.items():
+            if sensor in self.data.sensors and bands != self.data.sensors[sensor].bands:
+                told = self.data.sensors[sensor].bands
+                raise UserError(f"{store.path}: {sensor} has {bands} bands, the config says {told}; run tile again")
+        if store.classes != tuple(self.data.classes):
+            classes, wanted = ", ".join(store.classes), ", ".join(self.data.classes)
+            raise UserError(f"{store.path}: classes {classes} are not the config's {wanted}; run tile again")
+
+    def _bytes(self, store: Store) -> int:
+        return store.grid.height * store.grid.width * (1 + sum(4 * bands + 1 for bands in store.bands.values()))
+
+    def sample(self, scene: str, window: Window) -> Sample:
+        """A window of a scene."""
+        if scene not in self.cache:
+            return self._read(self.stores[scene], window)
+        all_of_it, (rows, columns) = self.cache[scene], window.slices
+        return Sample(
+            {sensor: image[:, rows, columns] for sensor, image in all_of_it.images.items()},
+            {sensor: valid[rows, columns] for sensor, valid in all_of_it.valid.items()},
+            all_of_it.labels[rows, columns],
+            scene,
+            window,
+        )
+
+    def _read(self, store: Store, window: Window) -> Sample:
+        here = self._here(store, window)
+        images, valid = {}, {}
+        for sensor, spec in self.data.sensors.items():
+            if sensor in store.bands:
+                bands, measured = store.image(sensor, window)
+                images[sensor], valid[sensor] = np.where(measured & here, bands, np.zeros((), bands.dtype)), measured & here
+            else:
+                images[sensor] = np.zeros((spec.bands, window.height, window.width), np.float32)
+                valid[sensor] = np.zeros((window.height, window.width), bool)
+        return Sample(images, valid, np.where(here, store.labels(window), IGNORE).astype(np.uint8), store.scene, window)
+
+    def _here(self, store: Store, window: Window) -> NDArray[np.bool_]:
+        return in_split(self.data, store.scene, self.split, window, store.grid.height, store.grid.width)
+
+    def labels(self, scene: str, window: Window) -> NDArray[np.uint8]:
+        """The labels of a window alone."""
+        if scene in self.cache:
+            return self.cache[scene].labels[window.slices]
+        store = self.stores[scene]
+        return np.where(self._here(store, window), store.labels(window), IGNORE).astype(np.uint8)
+
+    def fixed(self, size: int, at_most: int | None = None) -> list[tuple[str, Window]]:
+        """Windows that cover every chip and hold labels of the split; an even choice of them where there are too many."""
+        found = []
+        for scene, store in self.stores.items():
+            for chip in store.chips.values():
+                for window in windows(chip.height, chip.width, size):
+                    place = Window(chip.y + window.y, chip.x + window.x, window.height, window.width)
+                    if (self.labels(scene, place) != IGNORE).any():
+                        found.append((scene, place))
+        if not found:
+            raise UserError(f"{self.split}: no labelled pixel in scenes {', '.join(self.stores)}; check labels and data.split")
+        if at_most is None or len(found) <= at_most:
+            return found
+        return [found[i] for i in np.linspace(0, len(found) - 1, at_most).round().astype(int)]
+
+
+def whole(store: Store) -> Window:
+    return Window(0, 0, store.grid.height, store.grid.width)
+
+
+def fresh(window: Window, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a window that no earlier window of its scene has covered; `seen` is brought up to date."""
+    new = ~seen[window.slices]
+    seen[window.slices] = True
+    return new
+
+
+class Sampler:
+    """Draws training tiles: half of them anywhere, half where a class drawn at random is, so that rare classes are met."""
+
+    def __init__(self, scenes: Scenes, size: int, whole_only: bool):
+        self.scenes, self.size = scenes, size
+        stores = scenes.stores
+        usable = [s for s in stores if not whole_only or set(stores[s].sensors) >= set(scenes.data.sensors)]
+        if not usable:
+            raise UserError("data.scenes: no training scene has every sensor, which the teacher needs; add one")
+        cells = [self._cells(scene) for scene in usable]
+        self.places = np.concatenate([places for places, _ in cells])
+        self.holds = np.concatenate([holds for _, holds in cells])
+        self.names = usable
+        self.classes = np.flatnonzero(self.holds.any(0))
+        if not len(self.classes):
+            raise UserError(f"no labelled training pixel in scenes {', '.join(usable)}; check labels and data.split")
+
+    def _cells(self, scene: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Cells that hold labels: (scene, chip, row, column) and the classes in each."""
+        store, places, holds = self.scenes.stores[scene], [], []
+        index = list(self.scenes.stores).index(scene)
+        for number, chip in enumerate(store.chips.values()):
+            for strip in blocks(chip.height, chip.width, STRIP):
+                labels = self.scenes.labels(scene, strip._replace(y=chip.y + strip.y, x=chip.x + strip.x))
+                for cell in blocks(strip.height, strip.width, CELL):
+                    found = np.bincount(labels[cell.slices].ravel(), minlength=256)[: len(self.scenes.data.classes)]
+                    if found.any():
+                        places.append((index, number, strip.y + cell.y, strip.x + cell.x))
+                        holds.append(found > 0)
+        return np.array(places, np.int64).reshape(-1, 4), np.array(holds, bool).reshape(-1, len(self.scenes.data.classes))
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """One tile around a cell, turned and mirrored at random; smaller chips are padded with what is invalid."""
+        candidates = np.arange(len(self.places))
+        if rng.random() < 0.5:
+            candidates = np.flatnonzero(self.holds[:, rng.choice(self.classes)])
+        scene_index, chip_index, y, x = self.places[rng.choice(candidates)]
+        scene = list(self.scenes.stores)[scene_index]
+        chip = list(self.scenes.stores[scene].chips.values())[chip_index]
+        back = rng.integers(0, max(1, self.size - CELL + 1), 2)
+        top = int(np.clip(y - back[0], 0, max(0, chip.height - self.size)))
+        left = int(np.clip(x - back[1], 0, max(0, chip.width - self.size)))
+        window = Window(chip.y + top, chip.x + left, min(self.size, chip.height), min(self.size, chip.width))
+        return turned(padded(self.scenes.sample(scene, window), self.size), int(rng.integers(8)))
+
+
+def padded(sample: Sample, size: int) -> Sample:
+    """The sample with its right and lower side filled up by what is neither valid nor labelled."""
+    down, right = size - sample.window.height, size - sample.window.width
+    if down <= 0 and right <= 0:
+        return sample
+    pad = ((0, max(0, down)), (0, max(0, right)))
+    return Sample(
+        {sensor: np.pad(image, ((0, 0), *pad)) for sensor, image in sample.images.items()},
+        {sensor: np.pad(valid, pad) for sensor, valid in sample.valid.items()},
+        np.pad(sample.labels, pad, constant_values=IGNORE),
+        sample.scene,
+        sample.window,
+    )
+
+
+def turned(sample: Sample, way: int) -> Sample:
+    """One of the eight symmetries of a square, the same for all sensors and the labels."""
+
+    def turn(array: NDArray[Any]) -> NDArray[Any]:
+        array = np.rot90(array, way % 4, (-2, -1))
+        return array[..., ::-1] if way >= 4 else array
+
+    images = {sensor: turn(image) for sensor, image in sample.images.items()}
+    valid = {sensor: turn(valid) for sensor, valid in sample.valid.items()}
+    return Sample(images, valid, turn(sample.labels), sample.scene, sample.window)
+
+
+def stacked(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]], NDArray[np.uint8]]:
+    """A batch: images [B, C, h, w] and validity [B, h, w] by sensor, labels [B, h, w]."""
+    images = {sensor: np.stack([sample.images[sensor] for sample in samples]) for sensor in samples[0].images}
+    valid = {sensor: np.stack([sample.valid[sensor] for sample in samples]) for sensor in samples[0].valid}
+    return images, valid, np.stack([sample.labels for sample in samples])
+
+
+def batches(windows_: Sequence[tuple[str, Window]], size: int) -> Iterator[list[tuple[str, Window]]]:
+    """Neighbours of equal shape, at most `size` at once."""
+    group: list[tuple[str, Window]] = []
+    for scene, window in windows_:
+        if group and (len(group) == size or group[0][1][2:] != window[2:]):
+            yield group
+            group = []
+        group.append((scene, window))
+    if group:
+        yield group

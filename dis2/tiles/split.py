@@ -1,0 +1,40 @@
+"""Which pixels of a scene train, validate and test."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dis2.config.data import SPLITS, Data
+from dis2.raster.grid import Window
+
+
+def in_split(data: Data, scene: str, split: str, window: Window, height: int, width: int) -> NDArray[np.bool_]:
+    """The pixels of a window [h, w] that a split may use, labels and imagery alike."""
+    if data.split.by == "scene":
+        return np.full((window.height, window.width), data.scenes[scene].split == split)
+    splits = _dealt(data, scene, height, width)
+    mine = SPLITS.index(split)
+    here = _at(splits, data, window, 0, 0) == mine
+    for dy in (-data.split.gap, 0, data.split.gap):
+        for dx in (-data.split.gap, 0, data.split.gap):
+            here &= _at(splits, data, window, dy, dx) <= mine
+    return here
+
+
+def _dealt(data: Data, scene: str, height: int, width: int) -> NDArray[np.int64]:
+    """The split of each block: one fold tests, the next validates, others train. It begins anywhere, so small scenes differ."""
+    size, folds, fold = data.split.size, data.split.folds, data.split.fold
+    rows, columns = -(-height // size), -(-width // size)
+    dealer = np.random.default_rng([data.split.seed, zlib.crc32(scene.encode())])
+    folded = (dealer.permutation(rows * columns).reshape(rows, columns) + dealer.integers(folds)) % folds
+    return np.where(folded == fold, 2, np.where(folded == (fold + 1) % folds, 1, 0))
+
+
+def _at(splits: NDArray[np.int64], data: Data, window: Window, dy: int, dx: int) -> NDArray[np.int64]:
+    """The split of the block that each pixel of a window, moved by (dy, dx), lies in; the scene's edge is no border."""
+    rows = (np.arange(window.y, window.y + window.height) + dy) // data.split.size
+    columns = (np.arange(window.x, window.x + window.width) + dx) // data.split.size
+    return splits[np.clip(rows, 0, splits.shape[0] - 1)[:, None], np.clip(columns, 0, splits.shape[1] - 1)[None]]

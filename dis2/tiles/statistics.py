@@ -1,0 +1,119 @@
+"""The statistics stage: what a network needs to know of the training pixels, in one pass that fits any memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+from numpy.typing import NDArray
+
+from dis2.config.data import IGNORE, Data
+from dis2.errors import UserError
+from dis2.files import read_json, write_json
+from dis2.raster.grid import Window, blocks
+from dis2.raster.relief import relief
+from dis2.tiles.split import in_split
+from dis2.tiles.store import CHUNK, Store, digest_of, open_store, store_path
+
+SIDE = 4 * CHUNK
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and sum of squared deviations per band, with the extremes; parts merge exactly in any order."""
+
+    count: float
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def __add__(self, other: Moments) -> Moments:
+        if not self.count or not other.count:
+            return other if other.count else self
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        squares = self.squares + other.squares + apart**2 * self.count * other.count / count
+        mean = self.mean + apart * other.count / count
+        return Moments(count, mean, squares, np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        return np.sqrt(self.squares / max(self.count, 1))
+
+
+def moments(bands: NDArray[Any], valid: NDArray[np.bool_]) -> Moments:
+    """The moments of the valid pixels of bands [C, h, w]."""
+    values = bands[:, valid].astype(np.float64)
+    if not values.shape[1]:
+        nothing = np.zeros(len(bands))
+        return Moments(0, nothing, nothing, nothing, nothing)
+    mean = values.mean(1)
+    squares = ((values - mean[:, None]) ** 2).sum(1)
+    return Moments(values.shape[1], mean, squares, values.min(1), values.max(1))
+
+
+def statistics(data: Data, tiles: Path, out: Path) -> None:
+    """Mean and standard deviation of every band and the pixels of every class, over the training split."""
+    scenes = data.scenes_of("train")
+    stores = {scene: open_store(store_path(tiles, scene)) for scene in scenes}
+    windows = [(store, window) for store in stores.values() for window in blocks(store.grid.height, store.grid.width, SIDE)]
+    found = dask.compute(*(dask.delayed(_part)(data, store, window) for store, window in windows), scheduler="threads")
+    total = {sensor: _sum(part[0][sensor] for part in found if sensor in part[0]) for sensor in data.sensors}
+    counts = sum(part[1] for part in found)
+    for sensor, moment in total.items():
+        if moment is None or not moment.count:
+            raise UserError(f"{tiles}: no valid training pixel of {sensor}; give it to a training scene, or remove the sensor")
+    if not counts.any():
+        raise UserError(f"{tiles}: no labelled training pixel; check labels and data.split")
+    write_json(out, _written(data, total, counts, stores))
+
+
+def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments], NDArray[np.int64]]:
+    here = in_split(data, store.scene, "train", window, store.grid.height, store.grid.width)
+    found = {}
+    for sensor in data.in_order(store.sensors):
+        bands, valid = store.image(sensor, window)
+        if radius := data.sensors[sensor].relief:
+            bands = relief(bands, valid & here, radius)
+        found[sensor] = moments(bands, valid & here)
+    labels = store.labels(window)[here]
+    return found, np.bincount(labels[labels != IGNORE], minlength=len(data.classes))
+
+
+def _sum(parts: Iterable[Moments]) -> Moments | None:
+    total = None
+    for part in parts:
+        total = part if total is None else total + part
+    return total
+
+
+def _written(
+    data: Data, total: Mapping[str, Moments | None], counts: NDArray[np.int64], stores: Mapping[str, Store]
+) -> dict[str, Any]:
+    return {
+        "sensors": {
+            sensor: {
+                "pixels": int(moment.count),
+                "mean": moment.mean.tolist(),
+                "std": np.where(moment.std > 0, moment.std, 1.0).tolist(),
+                "low": moment.low.tolist(),
+                "high": moment.high.tolist(),
+                "relief": data.sensors[sensor].relief,
+            }
+            for sensor, moment in total.items()
+            if moment is not None
+        },
+        "classes": {name: int(count) for name, count in zip(data.classes, counts, strict=True)},
+        "resolution": next(iter(stores.values())).grid.resolution,
+        "stores": {scene: digest_of(store.path) for scene, store in stores.items()},
+    }
+
+
+def read_statistics(path: Path) -> dict[str, Any]:
+    """The result of this stage."""
+    return read_json(path)
