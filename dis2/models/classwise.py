@@ -1,0 +1,82 @@
+"""Class-wise features: where does each class show, given the sensors at hand, and a decoder that follows each class."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dis2.models.layers import PixelNorm, up, widths
+
+MIXED = 4
+"""Channels that each class brings to the mixing of all classes."""
+
+
+class ClasswiseAttention(nn.Module):
+    """One map of evidence per class; queries may change where a sensor is gone."""
+
+    def __init__(self, channels: int, classes: int, sensors: int, adaptive: bool):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.queries = nn.Parameter(torch.randn(classes, channels) / channels**0.5)
+        self.without = nn.Parameter(torch.zeros(sensors, classes, channels)) if adaptive else None
+
+    def forward(self, features: Tensor, validity: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [B, K, h, w] and the normalised features that they weigh [B, C, h, w]."""
+        normed = self.norm(features.movedim(1, -1))  # [B, h, w, C]
+        scores = torch.einsum("kc,bhwc->bkhw", self.queries, normed)
+        if self.without is not None:
+            change = torch.einsum("nkc,bhwc->bnkhw", self.without, normed)
+            scores = scores + ((1 - validity).unsqueeze(2) * change).sum(1)  # [B, K, h, w]
+        return scores, normed.movedim(-1, 1)
+
+
+class ClasswiseDecoder(nn.Module):
+    """Works up from level 4 for each class with shared weights, then mixes the classes.
+
+    The 3 x 3 stands before the upsampling, and the skip half of each merge is computed once per image, not once per class.
+    """
+
+    def __init__(self, sensors: int, width: int, classes: int, chunk: int):
+        super().__init__()
+        channels = widths(width)
+        self.classes, self.chunk = classes, chunk or classes
+        steps = list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
+        self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps])
+        self.skip = nn.ModuleList([nn.Conv2d(b, b, 1) for _, b in steps])
+        self.norm = nn.ModuleList([PixelNorm(b) for _, b in steps])
+        self.heads = nn.ParameterList([torch.randn(classes, b) / b**0.5 for _, b in steps])
+        self.to_mix = nn.Conv2d(channels[0], MIXED, 1)
+        self.mix = nn.Sequential(nn.Conv2d(MIXED * classes, width, 3, padding=1), PixelNorm(width), nn.ReLU())
+        self.edge = nn.Conv2d(sensors * (width // 2), width, 3, padding=1)
+        self.last = nn.Sequential(PixelNorm(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.final = nn.Sequential(PixelNorm(width), nn.ReLU())
+        self.classify = nn.Conv2d(width, classes, 1)
+
+    def forward(
+        self, scores: Tensor, features: Tensor, fused: list[Tensor], stems: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Logits [B, K, H, W], logits of the scales coarse to fine, penultimate features [B, w, H, W]."""
+        skips = [skip(x) for skip, x in zip(self.skip, reversed(fused[:-1]), strict=True)]
+        gates = torch.sigmoid(scores)  # [B, K, h, w]
+        parts = [
+            self._classes(gates[:, first : first + self.chunk], features, skips, first)
+            for first in range(0, self.classes, self.chunk)
+        ]
+        scales = [torch.cat(maps, 1) for maps in zip(*(part[1] for part in parts), strict=True)]
+        mixed = self.mix(torch.cat([part[0] for part in parts], 1))  # [B, w, H / 2, W / 2]
+        x = up(mixed, stems) + self.edge(stems)  # [B, w, H, W]
+        penultimate = self.final(x + self.last(x))
+        return self.classify(penultimate), [scores, *scales], penultimate
+
+    def _classes(self, gates: Tensor, features: Tensor, skips: list[Tensor], first: int) -> tuple[Tensor, list[Tensor]]:
+        """Some classes at once: what they bring to the mixing [B, k 4, H / 2, W / 2] and maps of each level [B, k, h, w]."""
+        batch, count = gates.shape[:2]
+        x = (gates.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1)  # [B k, C, h, w]
+        maps = []
+        for narrow, skip, norm, heads in zip(self.narrow, skips, self.norm, self.heads, strict=True):
+            x = up(narrow(x), skip)
+            x = (x.unflatten(0, (batch, count)) + skip.unsqueeze(1)).flatten(0, 1)
+            x = F.relu(norm(x))  # [B k, C / 2, 2 h, 2 w]
+            maps.append(torch.einsum("bkchw,kc->bkhw", x.unflatten(0, (batch, count)), heads[first : first + count]))
+        return self.to_mix(x).unflatten(0, (batch, count)).flatten(1, 2), maps

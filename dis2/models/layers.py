@@ -1,0 +1,86 @@
+"""The few layers that everything is built from. Nothing depends on the batch or on the size of the image."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEVELS = 4
+STRIDE = 2**LEVELS
+
+
+def widths(width: int) -> list[int]:
+    """Channels of levels 1 to 4."""
+    return [width * 2**level for level in range(LEVELS)]
+
+
+class PixelNorm(nn.Module):
+    """Layer normalisation over the channels of each pixel."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class Residual(nn.Module):
+    """x + conv(act(norm(x))): keeps what it is given and adds to it."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = PixelNorm(channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(F.relu(self.norm(x)))
+
+
+def down(channels_in: int, channels_out: int) -> nn.Conv2d:
+    """Halves the resolution; kernel 4, stride 2, padding 1 keeps pixels aligned with 2 x 2 averages."""
+    return nn.Conv2d(channels_in, channels_out, 4, 2, 1)
+
+
+def up(x: Tensor, like: Tensor) -> Tensor:
+    """Brought to the resolution of another map."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def padded(x: Tensor, stride: int = STRIDE) -> Tensor:
+    """Filled up with zeros (or False) to the right and below to a multiple of the coarsest stride."""
+    height, width = x.shape[-2:]
+    pad = (0, -width % stride, 0, -height % stride)
+    return F.pad(x, pad) if any(pad) else x
+
+
+def extended(share: Tensor, stride: int = STRIDE) -> Tensor:
+    """Filled up by its own edge to a multiple of the coarsest stride, so that what is complete stays complete."""
+    height, width = share.shape[-2:]
+    pad = (0, -width % stride, 0, -height % stride)
+    return F.pad(share, pad, mode="replicate") if any(pad) else share
+
+
+def pooled(valid: Tensor) -> list[Tensor]:
+    """The share of valid pixels at levels 0 to 4: [B, 1, h, w]."""
+    return [valid] + [F.avg_pool2d(valid, 2**level) for level in range(1, LEVELS + 1)]
+
+
+def fold(x: Tensor, views: int) -> Tensor:
+    """The batch once for each view: [B, ...] to [V * B, ...]."""
+    return x if views == 1 else x.repeat(views, *[1] * (x.dim() - 1))
+
+
+class AttentionPool(nn.Module):
+    """One vector of a map: its positions weighted by a learned score."""
+
+    def __init__(self, channels: int, out: int):
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(channels, channels), nn.Tanh(), nn.Linear(channels, 1))
+        self.project = nn.Linear(channels, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)  # [B, hw, C]
+        weight = torch.softmax(self.score(tokens), dim=1)  # [B, hw, 1]
+        return self.project((weight * tokens).sum(1))  # [B, out]

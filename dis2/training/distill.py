@@ -1,0 +1,120 @@
+"""DLKD: the student learns from the frozen teacher what missing sensors would have told, and from itself with every sensor."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dis2.config.data import IGNORE
+from dis2.losses import (
+    compensation_term,
+    disentanglement_term,
+    feature_terms,
+    logits_term,
+)
+from dis2.models.layers import fold
+from dis2.models.prediction import Encoded, Prediction, Slot
+from dis2.training import objective
+from dis2.training.objective import Batch
+from dis2.training.views import three_views
+
+RAMP_IN, RAMP_OUT = 0.1, 2 / 3
+
+
+class Objective(objective.Objective):
+    """Segmentation of three views, and every term of disentanglement learning with knowledge distillation."""
+
+    def views(self, batch: Batch) -> np.ndarray:
+        return three_views(batch.there, self.sensors, batch.step, batch.scores, batch.rng)
+
+    def start(self, network: nn.Module) -> set[str]:
+        """The student starts as the whole teacher."""
+        assert self.teacher is not None
+        inherited = self.teacher.state_dict()
+        network.load_state_dict(inherited, strict=False)
+        return set(inherited)
+
+    def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
+        views, teacher = self.views(batch), cast(Any, self.teacher)
+        available = batch.tensor(views)
+        encoded = network.encode(batch.images, batch.valid)
+        offers = network.offers(encoded, available)
+        prediction = network.decode(encoded, available)
+        whole = torch.from_numpy(batch.there.all(1)).to(batch.labels.device).float()
+        with torch.no_grad():
+            taught = teacher.encode(batch.images, batch.valid)
+            told = teacher.decode(taught, available[: len(batch.labels)])
+        strength = ramp(batch.progress)
+        trust = trusted(told.logits, batch.labels) * whole.view(-1, 1, 1, 1)
+        distilled = {
+            "compensation": self._compensation(prediction, taught, encoded, available),
+            "features": strength * _features(prediction, told, trust, len(views)),
+            "logits": strength * _logits(prediction, told, trust, len(views)),
+            "disentanglement": self._disentanglement(offers, encoded, taught),
+        }
+        return {**self.segmentation(prediction, batch, len(views)), **distilled}
+
+    def _compensation(self, prediction: Prediction, taught: Encoded, encoded: Encoded, available: Tensor) -> Tensor:
+        """Slots of sensors that were hidden but measured, against the teacher's own features, at levels 2 to 4."""
+        views, terms = len(available) // encoded.batch, []
+        for sensor, slots in prediction.features.compensated.items():
+            if sensor not in encoded.levels:
+                continue
+            hidden = (~available[:, self.sensors.index(sensor)]).float().view(-1, 1, 1, 1)
+            shares = [fold(share, views) * hidden for share in encoded.valid[sensor][2:]]
+            targets = [fold(level, views) for level in taught.levels[sensor][1:]]
+            terms.append(compensation_term(slots[1:], targets, shares))
+        return torch.stack(terms).mean() if terms else prediction.logits.new_zeros(())
+
+    def _disentanglement(self, offers: dict[str, dict[str, list[Slot]]], encoded: Encoded, taught: Encoded) -> Tensor:
+        """Every pair of measured sensors, at levels 1 to 3."""
+        there = {sensor: shares[0].flatten(1).any(1) for sensor, shares in encoded.valid.items()}
+        terms = [
+            disentanglement_term(
+                slot.features, encoded.levels[source][level], taught.levels[target][level], there[source] & there[target]
+            )
+            for target, sources in offers.items()
+            if target in encoded.levels
+            for source, slots in sources.items()
+            for level, slot in enumerate(slots[:3])
+        ]
+        return torch.stack(terms).mean() if terms else next(iter(encoded.stems.values())).new_zeros(())
+
+
+def ramp(progress: float) -> float:
+    """In over the first tenth of the steps, out over the last third."""
+    return min(1.0, progress / RAMP_IN, max(0.0, (1 - progress) / (1 - RAMP_OUT)))
+
+
+def trusted(logits: Tensor, labels: Tensor) -> Tensor:
+    """How far to trust the teacher: its probability of the true label, or of its own choice where there is none: [B, 1, H, W]."""
+    probability = torch.softmax(logits.float(), 1)
+    truth = probability.gather(1, labels.masked_fill(labels == IGNORE, 0).unsqueeze(1))
+    return torch.where((labels == IGNORE).unsqueeze(1), probability.amax(1, keepdim=True), truth)
+
+
+def _features(student: Prediction, teacher: Prediction, trust: Tensor, views: int) -> Tensor:
+    """Fused maps, token and penultimate features of every view, towards the teacher's."""
+    mine, told = student.features, teacher.features
+    assert mine.token is not None and told.token is not None and mine.penultimate is not None and told.penultimate is not None
+    pairs = list(zip([*mine.fused, mine.penultimate], [*told.fused, told.penultimate], strict=True))
+    weights = [fold(F.adaptive_avg_pool2d(trust, (b.shape[-2], b.shape[-1])), views) for _, b in pairs]
+    token = fold(trust.mean((1, 2, 3)).view(-1, 1), views)
+    return feature_terms(
+        [*(a for a, _ in pairs), mine.token],
+        [*(fold(b, views) for _, b in pairs), fold(told.token, views)],
+        [*weights, token],
+    )
+
+
+def _logits(student: Prediction, teacher: Prediction, trust: Tensor, views: int) -> Tensor:
+    """Towards the teacher, and towards the student's own full view, which is not moved."""
+    own, *rest = student.logits.chunk(views)
+    everywhere = torch.ones_like(trust)
+    towards_teacher = logits_term(student.logits, fold(teacher.logits, views), fold(trust, views))
+    towards_self = logits_term(torch.cat(rest), fold(own.detach(), len(rest)), fold(everywhere, len(rest)))
+    return towards_teacher + towards_self

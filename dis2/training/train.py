@@ -1,0 +1,207 @@
+"""The training stage: the teacher, the student or a rival, from tiles to a model's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dis2 import __version__
+from dis2.combinations import combinations
+from dis2.config.data import Data
+from dis2.config.model import ModelSettings
+from dis2.config.training import TrainingSettings
+from dis2.errors import UserError
+from dis2.files import whole
+from dis2.fingerprint import fingerprint
+from dis2.losses import class_weights
+from dis2.models.files import WEIGHTS, Card, build, check_fit, load, save
+from dis2.models.registry import METHODS, Method, method_of
+from dis2.tiles.dataset import Sampler, Scenes
+from dis2.tiles.statistics import read_statistics
+from dis2.tiles.store import digest_of
+from dis2.training.loop import Loop, hash_seed
+from dis2.training.state import State, discard_state, key_of
+from dis2.training.validate import Scorer, mious
+
+
+def train(
+    data: Data,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    method: str,
+    seed: int,
+    tiles: Path,
+    statistics: Path,
+    out: Path,
+    state: Path | None,
+    teacher: Path | None,
+) -> None:
+    """Trains a method and writes its weights, card, history and curves."""
+    if method != "teacher" and method not in METHODS:
+        raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
+    if seed < 0:
+        raise UserError(f"--seed {seed}: must be 0 or more")
+    torch.set_num_threads(settings.threads)
+    told = _statistics(statistics, data)
+    sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
+    way = method_of(method)
+    if teacher and not way.teacher:
+        raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
+    guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher else None
+    torch.manual_seed(hash_seed(seed))
+    network = build(method, sensors, len(data.classes), model)
+    weights = class_weights([told["classes"][name] for name in data.classes])
+    objective = way.objective_module().Objective(tuple(sensors), weights, settings.weights, guide)
+    scenes = Scenes(data, tiles, "train", settings.cache_mb * 2**20)
+    provenance = _provenance(way, scenes, tiles, data, teacher)
+    same = [settings.model_dump(), model.model_dump(), data.split.model_dump(), list(sensors), list(data.classes), told]
+    loop = Loop(
+        network=network,
+        objective=objective,
+        sampler=Sampler(scenes, settings.tile, objective.whole_only),
+        statistics=told["sensors"],
+        settings=settings,
+        steps=_steps(settings, method),
+        seed=seed,
+        validate=_validator(data, settings, tiles, told["sensors"], objective.whole_only),
+        state_folder=state,
+        key=key_of(*same, method, seed, [provenance[name] for name in ("code", "data", "teacher")]),
+    )
+    done = loop.run()
+    _write(out, loop, done, _card(data, model, settings, method, seed, told, loop, done, provenance))
+    if state:
+        discard_state(state)
+
+
+def _statistics(path: Path, data: Data) -> dict[str, Any]:
+    """The training pixels' statistics, if they are of the same sensors and classes."""
+    told = read_statistics(path)
+    has = {sensor: (len(one["mean"]), one["relief"]) for sensor, one in told["sensors"].items()}
+    if has != {sensor: (spec.bands, spec.relief) for sensor, spec in data.sensors.items()} or set(told["classes"]) != set(
+        data.classes
+    ):
+        raise UserError(
+            f"{path}: made for other sensors, bands, relief or classes than the config's; run `dis2 statistics` again"
+        )
+    return told
+
+
+def _steps(settings: TrainingSettings, method: str) -> int:
+    """The budget: what a teacher has learned counts for its student, so a rival trains for both."""
+    own = {"teacher": settings.teacher_steps, "dis2": settings.student_steps}
+    return own.get(method, settings.teacher_steps + settings.student_steps)
+
+
+def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: dict[str, Any]) -> nn.Module:
+    """The trained network to start from, if it is a teacher of the same data and size."""
+    if folder is None:
+        raise UserError("--teacher: missing; this method starts from a trained teacher")
+    guide = load(folder)
+    card, size = guide.card, guide.card.settings.model_copy(update={"class_chunk": model.class_chunk})
+    if card.method != "teacher":
+        raise UserError(f"{folder}: a model of {card.method}, not a teacher; train one by `dis2 train teacher`")
+    check_fit(folder, card, data)
+    if size != model:
+        raise UserError(f"{folder}: model: the teacher has {size}, the config {model}; train it again")
+    if card.statistics != statistics:
+        raise UserError(f"{folder}: statistics: the teacher was trained with others than --statistics gives; train it again")
+    return guide.network
+
+
+def _validator(data: Data, settings: TrainingSettings, tiles: Path, statistics: dict[str, Any], full_only: bool) -> Any:
+    """Scores fixed windows, never augmented, for every combination (the teacher's only one is the full one)."""
+    scenes = Scenes(data, tiles, "validation", settings.cache_mb * 2**20)
+    windows = scenes.fixed(settings.tile, settings.validation_tiles)
+    wanted = combinations(tuple(data.sensors))
+    scorer = Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch)
+    return lambda network: mious(scorer.score(network, windows))
+
+
+def _provenance(way: Method, scenes: Scenes, tiles: Path, data: Data, teacher: Path | None) -> dict[str, Any]:
+    validation = data.scenes_of("validation")
+    return {
+        "code": fingerprint("dis2.training.train", *way.modules),
+        "data": {scene: digest_of(tiles / f"{scene}.zarr") for scene in (*scenes.stores, *validation)},
+        "teacher": teacher and _digest(teacher / WEIGHTS),
+        "versions": {"dis2": __version__, "python": platform.python_version(), "torch": torch.__version__},
+        "revision": _revision(),
+    }
+
+
+def _revision() -> str | None:
+    """The git revision of the package's source, with a mark if it was changed since."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def _card(
+    data: Data,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    method: str,
+    seed: int,
+    told: dict[str, Any],
+    loop: Loop,
+    done: State,
+    provenance: dict[str, Any],
+) -> Card:
+    seconds = max(done.seconds, 1e-9)
+    cuda = torch.cuda.is_available()
+    memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Card(
+        method=method,
+        sensors={sensor: spec.bands for sensor, spec in data.sensors.items()},
+        kinds={sensor: spec.kind for sensor, spec in data.sensors.items()},
+        reference=loop.sampler.scenes.stores[loop.sampler.names[0]].reference,
+        resolution=told["resolution"],
+        classes=tuple(data.classes),
+        colors=data.colors,
+        settings=model,
+        statistics=told["sensors"],
+        seed=seed,
+        parameters=sum(p.numel() for p in loop.network.parameters()),
+        validation=done.best["validation"],
+        training={
+            "settings": settings.model_dump(mode="json"),
+            "steps": loop.steps,
+            "best_step": done.best["step"],
+            "seconds": round(seconds, 1),
+            "tiles_per_second": round(loop.steps * settings.batch / seconds, 2),
+            "peak_memory_mb": round(memory / 2**20),
+            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "threads": settings.threads,
+        },
+        provenance=provenance,
+    )
+
+
+def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
+    from dis2.training.curves import draw
+
+    save(out, loop.network, card)
+    with whole(out / "history.jsonl") as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in done.history))
+    with whole(out / "curves.png") as part:
+        draw(done.history, f"{card.method}, seed {card.seed}", part)
+    mean = sum(card.validation.values()) / len(card.validation)
+    print(
+        f"{card.method}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {loop.steps})", file=sys.stderr
+    )

@@ -1,0 +1,126 @@
+"""One pass over fixed windows that counts, for every combination of sensors, what a network gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dis2.combinations import availability, name_of
+from dis2.config.data import IGNORE
+from dis2.errors import UserError
+from dis2.metrics import Calibration, Matrix, confusion, miou
+from dis2.models.inputs import inputs
+from dis2.models.prediction import Images, Validity
+from dis2.raster.grid import Window
+from dis2.tiles.dataset import Sample, Scenes, batches, fresh, stacked
+
+Combination = tuple[str, ...]
+
+
+@dataclass
+class Count:
+    """What one combination got right: on pixels that every sensor sees, and on those that any sensor sees.
+
+    Both are the same pixels for all combinations. What no sensor measured counts nowhere: a map says nothing there either.
+    """
+
+    primary: Matrix
+    every: Matrix
+    calibration: Calibration
+    calibration_every: Calibration
+
+    @classmethod
+    def empty(cls, classes: int, bins: int) -> Count:
+        zeros = [np.zeros((classes, classes), np.int64) for _ in range(2)]
+        return cls(zeros[0], zeros[1], Calibration.empty(bins), Calibration.empty(bins))
+
+
+@dataclass
+class Scorer:
+    """Feeds windows to a network and counts. Encoders run once per window, whatever the number of combinations."""
+
+    scenes: Scenes
+    statistics: Mapping[str, dict[str, Any]]
+    combinations: Sequence[Combination]
+    batch: int
+    bins: int = 15
+    zeros: bool = False
+    """Feed zeros for missing sensors as if they were measured?"""
+    counts: dict[str, Count] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def score(
+        self, network: nn.Module, windows: Sequence[tuple[str, Window]], after: Callable[[int], object] = lambda done: None
+    ) -> dict[str, Count]:
+        """The counts of all windows by combination; every pixel is counted once."""
+        classes = len(self.scenes.data.classes)
+        self.counts = {name_of(c): Count.empty(classes, self.bins) for c in self.combinations}
+        seen = {scene: np.zeros((store.grid.height, store.grid.width), bool) for scene, store in self.scenes.stores.items()}
+        device = next(network.parameters()).device
+        training = network.training
+        network.eval()
+        for group in batches(windows, self.batch):
+            samples = [self.scenes.sample(scene, window) for scene, window in group]
+            new = np.stack([fresh(window, seen[scene]) for scene, window in group])
+            self._count(network, samples, new, device)
+            after(len(group))
+        network.train(training)
+        return self.counts
+
+    def _count(self, network: nn.Module, samples: list[Sample], new: NDArray[np.bool_], device: torch.device) -> None:
+        images, valid, labels = prepared(samples, self.statistics, device)
+        truth = np.stack([sample.labels for sample in samples])
+        measured = torch.cat(list(valid.values()), 1).cpu().numpy()  # [B, N, h, w]
+        labelled = (truth != IGNORE) & new & measured.any(1)
+        primary = labelled & measured.all(1)
+        if not labelled.any():
+            return
+        for name, logits in self._logits(network, images, valid):
+            probability, predicted = torch.softmax(logits.float(), 1).max(1)
+            sure, chosen = probability.cpu().numpy(), predicted.cpu().numpy()
+            count = self.counts[name]
+            for mask, matrix, calibration in (
+                (primary, count.primary, count.calibration),
+                (labelled, count.every, count.calibration_every),
+            ):
+                matrix += confusion(truth[mask], chosen[mask], len(matrix))
+                calibration.add(sure[mask], (truth == chosen)[mask])
+
+    def _logits(self, network: nn.Module, images: Images, valid: Validity) -> Iterable[tuple[str, Tensor]]:
+        sensors = tuple(self.scenes.data.sensors)
+        if not self.zeros:
+            encoded = network.encode(images, valid)  # type: ignore[operator]
+            for combination in self.combinations:
+                available = torch.tensor([availability(combination, sensors)] * len(next(iter(images.values()))))
+                yield name_of(combination), network.decode(encoded, available.to(next(iter(images.values())).device)).logits  # type: ignore[operator]
+            return
+        for combination in self.combinations:
+            yield name_of(combination), network(*zero_filled(images, valid, combination)).logits
+
+
+def zero_filled(images: Images, valid: Validity, combination: Combination) -> tuple[Images, Validity]:
+    """Missing sensors as zeros that claim to be measurements: what a network without a plan for absence is given."""
+    filled = {s: image if s in combination else torch.zeros_like(image) for s, image in images.items()}
+    return filled, {s: mask if s in combination else torch.ones_like(mask) for s, mask in valid.items()}
+
+
+def prepared(
+    samples: Sequence[Sample], statistics: Mapping[str, dict[str, Any]], device: torch.device
+) -> tuple[Images, Validity, Tensor]:
+    """Samples as a network takes them: images [B, C, H, W], validity [B, 1, H, W], labels [B, H, W]."""
+    images, valid, labels = stacked(samples)
+    return *inputs(images, valid, statistics, device), torch.from_numpy(labels.astype(np.int64)).to(device)
+
+
+def mious(counts: Mapping[str, Count]) -> dict[str, float]:
+    """mIoU of every combination on the pixels that every sensor sees (on those that any sees where there are none)."""
+    found = {name: miou(count.primary if count.primary.any() else count.every) for name, count in counts.items()}
+    if any(np.isnan(score) for score in found.values()):
+        raise UserError("validation: no labelled pixel has a measurement of any sensor; check the rasters and data.split")
+    return found

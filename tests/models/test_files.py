@@ -1,0 +1,101 @@
+"""A model's files: what comes back is what went in, or one line says why not."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dis2.config.data import Data
+from dis2.errors import UserError
+from dis2.models.files import CARD, WEIGHTS, Card, check_fit, load, read_card, save
+from dis2.models.registry import METHODS
+from tests.models.tester import SENSORS, TINY, fresh, sample
+
+CLASSES = ("water", "tree", "soil")
+
+
+def card(method="teacher", **changes):
+    told = {"sensors": SENSORS, "kinds": dict.fromkeys(SENSORS, "image"), "reference": "eye", "resolution": 1.0}
+    told |= {"classes": CLASSES, "colors": ("#000000",) * 3, "settings": TINY, "seed": 0, "parameters": 1}
+    told |= {"statistics": {s: {"mean": [10.0] * b, "std": [2.0] * b, "relief": 0} for s, b in SENSORS.items()}}
+    return Card(method=method, **(told | {"validation": {"eye": 0.1 + 0.2}, "training": {}, "provenance": {}} | changes))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save(tmp_path, fresh("teacher").float(), card())
+    return tmp_path
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("method", ["teacher", *METHODS])
+def test_a_saved_model_comes_back_bit_equal(tmp_path, method):
+    network = fresh(method).float()
+    save(tmp_path, network, card(method))
+    again = load(tmp_path)
+    assert again.card == card(method) and not again.network.training
+    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.network.state_dict().values(), strict=True))
+    network.double()
+    assert torch.equal(network(*sample()).logits, again.network.double()(*sample()).logits)
+
+
+def test_bands_are_standardised_by_the_numbers_on_the_card(folder):
+    images, valid = sample()
+    ready, mask = load(folder).prepare(
+        {s: 2 * x.numpy() + 10 for s, x in images.items()}, {s: v[:, 0].numpy() for s, v in valid.items()}
+    )
+    for sensor in SENSORS:
+        torch.testing.assert_close(ready[sensor], images[sensor], rtol=1e-5, atol=1e-5, check_dtype=False)
+        assert torch.equal(mask[sensor], valid[sensor])
+
+
+def edit(folder, **changes):
+    (folder / CARD).write_text(json.dumps(json.loads((folder / CARD).read_text()) | changes))
+
+
+def reshape(folder):
+    weights = load_file(folder / WEIGHTS)
+    save_file({name: tensor.flatten() for name, tensor in weights.items()}, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda f: (f / WEIGHTS).unlink(), "weights.safetensors: does not fit its card or is damaged"),
+        (
+            lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-9]),
+            "weights.safetensors: does not fit its card or is damaged",
+        ),
+        (reshape, "weights.safetensors: does not fit its card or is damaged"),
+        (lambda f: (f / CARD).unlink(), "model.json: cannot be read"),
+        (lambda f: (f / CARD).write_text("{"), "model.json: damaged"),
+        (lambda f: edit(f, classes=3), "model.json: classes: "),
+        (lambda f: edit(f, extra=3), "model.json: extra: "),
+        (lambda f: edit(f, method="magic"), "model.json: method: 'magic' is not one of teacher, dis2"),
+    ],
+)
+def test_a_damaged_model_is_one_clear_line(folder, damage, said):
+    damage(folder)
+    with pytest.raises(UserError, match=said) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+
+
+def data(sensors=SENSORS, classes=CLASSES):
+    return Data(name="x", sensors={s: {"bands": bands} for s, bands in sensors.items()}, classes=list(classes))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (data(SENSORS | {"echo": 3}), r"sensors: the model has .*echo \(2 bands\).*the config .*echo \(3 bands\)"),
+        (data(dict(reversed(SENSORS.items()))), r"sensors: the model has eye .*the config relief"),
+        (data({"eye": 4, "echo": 2}), "sensors: the model has .*relief"),
+        (data(classes=reversed(CLASSES)), "classes: the model has water, tree, soil, the config soil, tree, water"),
+    ],
+)
+def test_data_that_are_not_the_models_are_refused_even_if_only_their_order_differs(folder, other, said):
+    check_fit(folder, read_card(folder), data())
+    with pytest.raises(UserError, match=said):
+        check_fit(folder, read_card(folder), other)

@@ -1,0 +1,167 @@
+"""What every network has to hold, whatever its method: a class that each network's test inherits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dis2.combinations import availability, combinations
+from dis2.config.data import IGNORE
+from dis2.config.model import ModelSettings
+from dis2.config.training import LossWeights
+from dis2.models.files import build
+from dis2.models.registry import method_of
+from dis2.training.objective import Batch
+
+SENSORS = {"eye": 4, "echo": 2, "relief": 1}
+CLASSES = 3
+TINY = ModelSettings(width=4, depth=1, heads=2)
+COMBINATIONS = combinations(tuple(SENSORS))
+
+torch.set_num_threads(1)
+
+
+def fresh(method, settings=TINY, seed=0):
+    """A network whose zeros are no zeros, so that every part of it does something; in float64, so that equal means equal."""
+    torch.manual_seed(seed)
+    network = build(method, SENSORS, CLASSES, settings).eval().double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.1)
+    return network
+
+
+def sample(combination=tuple(SENSORS), size=(32, 32), seed=0):
+    """One sample of some sensors, each with holes of its own: images and validity."""
+    rng = torch.Generator().manual_seed(seed)
+    images = {
+        sensor: torch.randn(1, bands, *size, generator=rng).double() for sensor, bands in SENSORS.items() if sensor in combination
+    }
+    valid = {sensor: torch.rand(1, 1, *size, generator=rng) > 0.1 for sensor in images}
+    return images, valid
+
+
+def complete(images):
+    """Validity of images that are measured everywhere."""
+    return {sensor: torch.ones_like(image[:, :1], dtype=torch.bool) for sensor, image in images.items()}
+
+
+def together(samples):
+    """Samples as one batch; a sensor that some of them lack is NaN there."""
+    size = next(iter(samples[0][0].values())).shape[-2:]
+    images = {
+        s: [i.get(s, torch.full((1, bands, *size), torch.nan).double()) for i, _ in samples] for s, bands in SENSORS.items()
+    }
+    valid = {s: [v.get(s, torch.zeros(1, 1, *size, dtype=torch.bool)) for _, v in samples] for s in SENSORS}
+    return {s: torch.cat(x) for s, x in images.items()}, {s: torch.cat(x) for s, x in valid.items()}
+
+
+def batch_of(images, valid, seed=0, step=0, progress=0.5, **changes):
+    """A training batch with labels, a few of them missing."""
+    size = next(iter(images.values()))
+    labels = torch.randint(CLASSES, (len(size), *size.shape[-2:]), generator=torch.Generator().manual_seed(seed))
+    labels[:, :3] = IGNORE
+    return Batch(images, valid, labels, step, progress, np.random.default_rng(seed), **changes)
+
+
+def objective_of(method, teacher=None):
+    way = method_of(method)
+    teacher = teacher or (fresh("teacher", seed=1).requires_grad_(False) if way.teacher else None)
+    return way.objective_module().Objective(tuple(SENSORS), torch.ones(CLASSES), LossWeights(), teacher)
+
+
+def assert_close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+class NetworkTester:
+    """Inherit, and name the method."""
+
+    method: str
+
+    @pytest.fixture
+    def network(self):
+        return fresh(self.method)
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("size", [(1, 1), (16, 48), (33, 45)])
+    def test_the_map_has_the_size_of_the_image_whatever_it_is(self, network, size):
+        assert network(*sample(size=size, seed=3)).logits.shape == (1, CLASSES, *size)
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("size", [(32, 32), (23, 37)])
+    def test_a_sample_does_not_depend_on_what_else_its_batch_holds(self, network, size):
+        samples = [sample(combination, size, seed) for seed, combination in enumerate(COMBINATIONS)]
+        samples.append((samples[0][0], complete(samples[0][0])))
+        alone = torch.cat([network(*one).logits for one in samples])
+        assert_close(network(*together(samples)).logits, alone)
+        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))
+        assert_close(network(*together([samples[i] for i in order])).logits, alone[order])
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+    def test_what_stands_where_nothing_was_measured_changes_no_bit(self, network, value):
+        images, valid = together([sample(combination, seed=seed) for seed, combination in enumerate(COMBINATIONS)])
+        first, second = (
+            network({s: torch.where(valid[s], x, there) for s, x in images.items()}, valid).logits for there in (value, 0.0)
+        )
+        assert first.isfinite().all() and torch.equal(first, second)
+
+    @torch.no_grad()
+    def test_views_folded_into_the_batch_are_those_decoded_one_by_one(self, network):
+        encoded = network.encode(*together([sample(seed=0), sample(("echo", "relief"), seed=1)]))
+        views = [torch.tensor([availability(combination, tuple(SENSORS))] * 2) for combination in COMBINATIONS]
+        one_by_one = torch.cat([network.decode(encoded, view).logits for view in views])
+        assert_close(network.decode(encoded, torch.cat(views)).logits, one_by_one)
+
+    @torch.no_grad()
+    def test_a_sensor_that_is_declared_unavailable_is_one_that_is_not_given(self, network):
+        images, valid = sample()
+        for combination in COMBINATIONS:
+            told = network.decode(network.encode(images, valid), torch.tensor([availability(combination, tuple(SENSORS))])).logits
+            given = network({s: images[s] for s in combination}, {s: valid[s] for s in combination}).logits
+            assert_close(told, given)
+
+    def test_every_parameter_learns_from_a_batch_with_all_combinations(self):
+        network, objective = fresh(self.method).train(), objective_of(self.method)
+        images, valid = together([sample(combination, seed=seed) for seed, combination in enumerate(COMBINATIONS)])
+        objective.total(objective.terms(network, batch_of(images, valid))).backward()
+        assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+        assert all(p.grad.isfinite().all() for p in network.parameters())
+
+    @torch.no_grad()
+    def test_the_same_input_gives_the_same_bits(self, network):
+        assert torch.equal(network(*sample()).logits, network(*sample()).logits)
+
+    @torch.no_grad()
+    def test_classes_decoded_in_chunks_give_the_same_map(self, network):
+        chunked = fresh(self.method, TINY.model_copy(update={"class_chunk": 2}))
+        chunked.load_state_dict(network.state_dict())
+        assert_close(chunked(*sample()).logits, network(*sample()).logits)
+
+    @torch.no_grad()
+    def test_auxiliary_decoders_run_in_training_only(self, network):
+        assert network(*sample()).features.auxiliary == {}
+
+    def test_a_batch_without_any_measurement_is_refused(self, network):
+        images, valid = sample()
+        with pytest.raises(ValueError, match="no sensor has a valid pixel"):
+            network(images, {sensor: torch.zeros_like(mask) for sensor, mask in valid.items()})
+
+    def test_parameters_grow_with_sensors_and_not_with_their_pairs_or_combinations(self):
+        counts = [
+            sum(p.numel() for p in build(self.method, dict.fromkeys("abcde"[:n], 3), CLASSES, TINY).parameters())
+            for n in (2, 3, 4, 5)
+        ]
+        assert np.diff(counts, 2).tolist() == [0, 0]
+
+    @torch.no_grad()
+    def test_class_attention_is_alive_at_the_start_whatever_the_size_of_the_image(self):
+        torch.manual_seed(0)
+        network, spread = build(self.method, SENSORS, 8, ModelSettings(width=8)).eval().double(), []
+        for size in (64, 256):
+            images, _ = sample(size=(size, size))
+            spread.append(float(network(images, complete(images)).features.attention.std(1).mean()))
+        assert min(spread) >= 0.1 and max(spread) <= 1.1 * min(spread)

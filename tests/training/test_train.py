@@ -1,0 +1,129 @@
+"""The training stage: what it writes, what it must not read, and what it refuses."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dis2.errors import UserError
+from dis2.files import read_json, write_json
+from dis2.models.files import read_card
+from dis2.training.train import _steps
+from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, write
+
+
+def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, teacher, tmp_path):
+    card = read_card(trained(tiles, "dis2", tmp_path, teacher))
+    assert (card.method, card.sensors, card.classes, card.reference, card.resolution) == ("dis2", SENSORS, CLASSES, "eye", 1.0)
+    assert list(card.sensors) == list(SENSORS) and card.settings == MODEL and card.seed == 3
+    assert card.statistics == read_json(tiles / "statistics.json")["sensors"]
+    assert card.parameters == sum(x.numel() for x in load_file(tmp_path / "weights.safetensors").values())
+    best = max((line for line in history(tmp_path) if "validation" in line), key=lambda line: line["mean_miou"])
+    assert card.validation == best["validation"] and len(card.validation) == 7 and card.training["best_step"] == best["step"]
+    assert card.training["settings"] == settings().model_dump(mode="json") and card.training["steps"] == 8
+    assert {"seconds", "tiles_per_second", "peak_memory_mb", "device", "threads"} <= set(card.training)
+    assert set(card.provenance["data"]) == {"ant", "bee", "cat"} and card.provenance["teacher"]
+    assert set(card.provenance) == {"code", "data", "teacher", "versions", "revision"}
+
+
+def test_the_teacher_trains_on_whole_scenes_and_is_validated_with_every_sensor(teacher):
+    assert set(read_card(teacher).validation) == {"eye+echo+relief"}
+
+
+def test_test_pixels_are_not_read(tiles, teacher, tmp_path):
+    """NaN and false labels in the test scene, and no test scene at all, leave the trained weights bit-equal."""
+    poisoned, without = (shutil.copytree(tiles, tmp_path / name) for name in ("poisoned", "without"))
+    images, valid, labels = scene("dog", 9)
+    write(
+        poisoned,
+        "dog",
+        {s: x * np.nan for s, x in images.items()},
+        {s: ~v for s, v in valid.items()},
+        (labels + 1) % len(CLASSES),
+    )
+    shutil.rmtree(without / "dog.zarr")
+    (without / "dog.manifest.json").unlink()
+    models = [trained(it, "dis2", tmp_path / f"model-{it.name}", teacher) for it in (tiles, poisoned, without)]
+    clean, *others = (load_file(model / "weights.safetensors") for model in models)
+    assert all(torch.equal(clean[name], other[name]) for other in others for name in clean)
+
+
+def test_test_blocks_are_not_read(tiles, tmp_path):
+    """The same where the splits are blocks of one scene."""
+    blocks = {"by": "block", "size": 24, "gap": 0, "folds": 3, "fold": 1}
+    scenes = {"ant": {"sensors": {s: f"{s}.tif" for s in SENSORS}, "labels": "labels.tif"}}
+    described = data(scenes=scenes, split=blocks)
+    from dis2.raster.grid import Window
+    from dis2.tiles.split import in_split
+
+    test = in_split(described, "ant", "test", Window(0, 0, *SIZE), *SIZE)
+    assert 0.1 < test.mean() < 0.6
+    poisoned = shutil.copytree(tiles, tmp_path / "poisoned")
+    images, valid, labels = scene("ant", 0)
+    images = {s: np.where(test, np.float32(np.nan), x) for s, x in images.items()}
+    valid = {s: np.where(test, ~v, v) for s, v in valid.items()}
+    write(poisoned, "ant", images, valid, np.where(test, (labels + 1) % len(CLASSES), labels).astype(np.uint8))
+    models = [trained(it, "sensor-dropout", tmp_path / f"model-{it.name}", data=described) for it in (tiles, poisoned)]
+    clean, other = (load_file(model / "weights.safetensors") for model in models)
+    assert all(torch.equal(clean[name], other[name]) for name in clean)
+
+
+@pytest.mark.parametrize(("method", "steps"), [("teacher", 30), ("dis2", 12), ("sensor-dropout", 42)])
+def test_a_rival_gets_the_steps_of_teacher_and_student_together(method, steps):
+    assert _steps(settings(teacher_steps=30, student_steps=12), method) == steps
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("magic", {}, "magic: not a method; there are teacher, dis2, sensor-dropout"),
+        ("teacher", {"seed": -1}, "--seed -1: must be 0 or more"),
+        ("dis2", {}, "--teacher: missing"),
+        ("sensor-dropout", {"teacher": "teacher"}, "--teacher: sensor-dropout starts from fresh weights"),
+        ("dis2", {"teacher": "nowhere"}, "model.json: cannot be read"),
+        (
+            "dis2",
+            {"teacher": "teacher", "model": MODEL.model_copy(update={"width": 8})},
+            "model: the teacher has width=4 .*width=8",
+        ),
+        (
+            "dis2",
+            {"teacher": "teacher", "model": MODEL.model_copy(update={"depth": 2})},
+            "model: the teacher has .*depth=1 .*depth=2",
+        ),
+        ("teacher", {"data": data(SENSORS | {"echo": 3})}, "statistics.json: made for other sensors, bands"),
+        ("teacher", {"data": data(classes=["a", "b", "c"])}, "statistics.json: made for other sensors, bands"),
+        (
+            "dis2",
+            {"teacher": "teacher", "data": data(dict(reversed(SENSORS.items())))},
+            "sensors: the model has eye .*the config relief",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line_and_no_file(method, changes, said, tiles, teacher, tmp_path):
+    if "teacher" in changes:
+        changes = changes | {"teacher": teacher.parent / changes["teacher"]}
+    with pytest.raises(UserError, match=said) as error:
+        trained(tiles, method, tmp_path / "out", **changes)
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+def test_a_teacher_of_other_statistics_is_refused(tiles, teacher, tmp_path):
+    other = shutil.copytree(tiles, tmp_path / "tiles")
+    told = read_json(other / "statistics.json")
+    told["sensors"]["eye"]["mean"][0] += 1e-6
+    write_json(other / "statistics.json", told)
+    with pytest.raises(UserError, match="statistics: the teacher was trained with others"):
+        trained(other, "dis2", tmp_path / "out", teacher)
+
+
+def test_a_student_is_no_teacher(tiles, teacher, tmp_path):
+    student = trained(tiles, "dis2", tmp_path / "student", teacher)
+    with pytest.raises(UserError, match="a model of dis2, not a teacher"):
+        trained(tiles, "dis2", tmp_path / "out", student)
+
+
+def test_a_student_of_another_chunk_size_takes_the_same_teacher(tiles, teacher, tmp_path):
+    assert trained(tiles, "dis2", tmp_path / "out", teacher, model=MODEL.model_copy(update={"class_chunk": 2})).is_dir()

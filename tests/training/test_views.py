@@ -1,0 +1,72 @@
+"""Views: which sensors the samples of a batch are shown with."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from dis2.combinations import availability, combinations, name_of
+from dis2.training.views import FLOOR, dropped_views, three_views
+
+NAMES = ("a", "b", "c", "d", "e")
+
+there = st.integers(2, 5).flatmap(lambda n: arrays(bool, st.tuples(st.integers(1, 6), st.just(n))))
+
+
+@settings(max_examples=80, deadline=None)
+@given(there, st.integers(0, 10**6), st.integers(0, 10**6))
+def test_views_show_only_what_is_there_and_something_where_there_is_anything(there, step, seed):
+    sensors, rng = NAMES[: there.shape[1]], np.random.default_rng(seed)
+    for views in (three_views(there, sensors, step, {}, rng), dropped_views(there, 3, rng)):
+        assert views.shape == (3, *there.shape) and views.dtype == bool
+        assert not (views & ~there).any()
+        assert (views.any(2) == there.any(1)).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(there, st.integers(0, 10**6))
+def test_the_first_view_is_everything_and_the_second_a_single_sensor_if_the_sample_has_it(there, step):
+    count = there.shape[1]
+    first, single, _ = three_views(there, NAMES[:count], step, {}, np.random.default_rng(0))
+    assert (first == there).all()
+    for index, (row, has) in enumerate(zip(single, there, strict=True)):
+        turn = (step + index) % count
+        assert row.tolist() == ([n == turn for n in range(count)] if has[turn] else has.tolist())
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_every_single_sensor_has_its_turn_and_the_third_view_is_neither_single_nor_full(count):
+    whole = np.ones((1, count), bool)
+    views = [three_views(whole, NAMES[:count], step, {}, np.random.default_rng(step)) for step in range(40)]
+    assert {tuple(view[1, 0]) for view in views[:count]} == {tuple(row) for row in np.eye(count, dtype=bool)}
+    sizes = {int(view[2, 0].sum()) for view in views}
+    assert sizes == ({1} if count == 2 else set(range(2, count)))
+
+
+def test_worse_subsets_are_shown_more_often_and_none_below_the_floor():
+    sensors = NAMES[:4]
+    subsets = [c for c in combinations(sensors) if 1 < len(c) < 4]
+    scores = {name_of(c): 0.99 for c in subsets} | {"a+b": 0.01}
+    drawn = three_views(np.ones((20_000, 4), bool), sensors, 0, scores, np.random.default_rng(0))[2]
+    share = {c: (drawn == availability(c, sensors)).all(1).mean() for c in subsets}
+    assert share["a", "b"] > 0.4 and sum(share.values()) == pytest.approx(1)
+    assert min(share.values()) > 0.9 * FLOOR / len(subsets)
+
+
+@pytest.mark.parametrize("scores", [{}, dict.fromkeys(("a+b", "a+c", "b+c"), 1.0)])
+def test_without_a_difference_between_subsets_the_draw_is_even(scores):
+    drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], 0, scores, np.random.default_rng(0))[2]
+    np.testing.assert_allclose(drawn.mean(0), 2 / 3, atol=0.03)
+
+
+def test_dropped_sensors_are_half_of_them_and_every_combination_is_met():
+    drawn = dropped_views(np.ones((8000, 3), bool), 1, np.random.default_rng(0))[0]
+    assert len(np.unique(drawn, axis=0)) == 7
+    np.testing.assert_allclose(drawn.mean(0), 0.5 + 1 / 24, atol=0.03)
+
+
+def test_the_same_seed_draws_the_same_views():
+    whole = np.ones((4, 3), bool)
+    for draw in (lambda rng: three_views(whole, NAMES[:3], 1, {}, rng), lambda rng: dropped_views(whole, 3, rng)):
+        assert (draw(np.random.default_rng(5)) == draw(np.random.default_rng(5))).all()

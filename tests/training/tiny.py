@@ -1,0 +1,102 @@
+"""A data set of four tiny scenes, cut in a moment, on which a training takes seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+
+from dis2.config.data import IGNORE, Data
+from dis2.config.model import ModelSettings
+from dis2.config.training import TrainingSettings
+from dis2.raster.grid import Grid, Window
+from dis2.tiles.statistics import statistics
+from dis2.tiles.store import Header, new_store, store_path
+from dis2.training.train import train
+
+SENSORS = {"eye": 4, "echo": 2, "relief": 1}
+CLASSES = ("water", "tree", "soil")
+SIZE = (64, 72)
+SCENES = {
+    "ant": ("train", ("eye", "echo", "relief")),
+    "bee": ("train", ("eye", "relief")),
+    "cat": ("validation", ("eye", "echo", "relief")),
+    "dog": ("test", ("eye", "echo", "relief")),
+}
+MODEL = ModelSettings(width=4, depth=1, heads=2)
+
+
+def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
+    scenes = {
+        name: {"split": split, "sensors": {s: f"{name}/{s}.tif" for s in has}, "labels": f"{name}/labels.tif"}
+        for name, (split, has) in SCENES.items()
+    }
+    told = {
+        "name": "tiny",
+        "sensors": {s: {"bands": bands} for s, bands in sensors.items()},
+        "classes": list(classes),
+        "scenes": scenes,
+    }
+    return Data.model_validate(told | changes)
+
+
+def settings(**changes) -> TrainingSettings:
+    """Eight steps of every method, with a validation after the fourth and the last."""
+    few = {
+        "tile": 32,
+        "batch": 2,
+        "teacher_steps": 8,
+        "student_steps": 8,
+        "validate_every": 4,
+        "validation_tiles": 3,
+        "save_every": 100,
+    }
+    return TrainingSettings.model_validate(few | changes)
+
+
+def scene(name: str, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Bands and validity of each sensor, and labels in patches of 8 pixels, a few of them missing."""
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.integers(len(CLASSES), size=(SIZE[0] // 8, SIZE[1] // 8)), np.ones((8, 8), int)).astype(np.uint8)
+    images, valid = {}, {}
+    for number, sensor in enumerate(SCENES[name][1]):
+        told = np.random.default_rng(number).normal(size=(SENSORS[sensor], len(CLASSES)))
+        images[sensor] = (10 * told[:, labels] + 5 * rng.normal(size=(SENSORS[sensor], *SIZE))).astype(np.float32)
+        valid[sensor] = np.kron(rng.random((SIZE[0] // 8, SIZE[1] // 8)) > 0.1, np.ones((8, 8))).astype(bool)
+    labels[rng.random(SIZE) < 0.05] = IGNORE
+    return images, valid, labels
+
+
+def write(tiles: Path, name: str, images: dict[str, np.ndarray], valid: dict[str, np.ndarray], labels: np.ndarray) -> None:
+    """The store of a scene."""
+    grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 500_000, 0, -1, 5_000_000), *SIZE)
+    window = Window(0, 0, *SIZE)
+    sensors = {sensor: (len(bands), bands.dtype.name) for sensor, bands in images.items()}
+    with new_store(store_path(tiles, name), Header(name, grid, sensors, "eye", CLASSES, {}, {"": window}, True)) as writer:
+        for sensor, bands in images.items():
+            writer.write(sensor, window, bands, valid[sensor])
+        writer.write_labels(window, labels)
+
+
+def made(folder: Path) -> Path:
+    """All scenes with their statistics."""
+    for seed, name in enumerate(SCENES):
+        write(folder, name, *scene(name, seed))
+    statistics(data(), folder, folder / "statistics.json")
+    return folder
+
+
+def trained(
+    tiles: Path, method: str, out: Path, teacher: Path | None = None, state: Path | None = None, seed: int = 3, **changes
+) -> Path:
+    """The folder of a model that was trained on the tiles."""
+    wanted = changes.pop("data", data()), changes.pop("model", MODEL), settings(**changes)
+    train(*wanted, method, seed, tiles, tiles / "statistics.json", out, state, teacher)
+    return out
+
+
+def history(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
