@@ -1,0 +1,130 @@
+"""The evaluation stage: one model, every combination of sensors, one pass over the pixels of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dis2 import metrics
+from dis2.combinations import combinations, expected, name_of
+from dis2.config.data import Data
+from dis2.config.evaluation import EvaluationSettings
+from dis2.files import write_json
+from dis2.metrics import Calibration, Matrix
+from dis2.models.files import Card, check_fit, load
+from dis2.progress import bar
+from dis2.tiles.dataset import Scenes
+from dis2.training.validate import Count, Scorer
+
+FAILURES = (0.05, 0.1, 0.2)
+"""Probabilities with which each sensor fails by itself."""
+
+ZEROS = "-zeros"
+
+
+def evaluate(data: Data, settings: EvaluationSettings, folder: Path, tiles: Path, out: Path, split: str, zeros: bool) -> None:
+    """Scores a model with every combination and writes confusion matrices and all that follows from them."""
+    torch.set_num_threads(settings.threads)
+    model = load(folder)
+    check_fit(folder, model.card, data)
+    model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    scenes = Scenes(data, tiles, split)
+    windows = scenes.fixed(settings.tile)
+    scorer = Scorer(scenes, model.card.statistics, combinations(tuple(data.sensors)), settings.batch, settings.bins, zeros)
+    with bar(len(windows), f"evaluate {model.card.method}", "window") as progress:
+        counts = scorer.score(model.network, windows, progress.update)
+    write_json(out, described(model.card, data, settings, split, zeros, tuple(scenes.stores), counts))
+
+
+def described(
+    card: Card,
+    data: Data,
+    settings: EvaluationSettings,
+    split: str,
+    zeros: bool,
+    scenes: tuple[str, ...],
+    counts: Mapping[str, Count],
+) -> dict[str, Any]:
+    """The evaluation as JSON holds it."""
+    classes = tuple(data.classes)
+    found = {
+        name: {
+            **_scored(count.primary, count.calibration, classes),
+            "all_pixels": _scored(count.every, count.calibration_every, classes),
+        }
+        for name, count in counts.items()
+    }
+    return {
+        "method": card.method + (ZEROS if zeros else ""),
+        "seed": card.seed,
+        "split": split,
+        "sensors": list(data.sensors),
+        "classes": list(classes),
+        "scenes": list(scenes),
+        "protocol": {
+            "primary": "label there and every sensor valid: the same pixels for all combinations",
+            "all_pixels": "label there and any sensor valid",
+            "ignored": [str(value) for value in data.ignore],
+            "tile": settings.tile,
+            "split": data.split.model_dump(mode="json"),
+            "pixels": int(next(iter(counts.values())).primary.sum()),
+            "labelled_pixels": int(next(iter(counts.values())).every.sum()),
+            "selection": "best mean mIoU over combinations on validation tiles",
+        },
+        "combinations": found,
+        "summary": _summary(found, tuple(data.sensors)),
+        "model": {
+            "parameters": card.parameters,
+            "validation": card.validation,
+            **{key: card.training[key] for key in ("steps", "best_step", "seconds", "device")},
+        },
+    }
+
+
+def _scored(matrix: Matrix, calibration: Calibration, classes: tuple[str, ...]) -> dict[str, Any]:
+    iou, f1, recall = metrics.iou(matrix), metrics.f1(matrix), metrics.recall(matrix)
+    scores = {
+        "miou": _number(metrics.mean(iou)),
+        "f1": _number(metrics.mean(f1)),
+        "oa": _number(metrics.accuracy(matrix)),
+        "aa": _number(metrics.mean(recall)),
+        "kappa": _number(metrics.kappa(matrix)),
+        "ece": _number(calibration.ece),
+        "iou": _by_class(iou, classes),
+        "f1_per_class": _by_class(f1, classes),
+        "pixels": int(matrix.sum()),
+    }
+    reliability = {
+        "count": calibration.count.tolist(),
+        "right": calibration.right.tolist(),
+        "confidence": [round(float(sure), 4) for sure in calibration.confidence],
+    }
+    return {"confusion": matrix.tolist(), "scores": scores, "reliability": reliability}
+
+
+def _summary(found: Mapping[str, Any], sensors: tuple[str, ...]) -> dict[str, Any]:
+    """What the combinations come to; combinations without a score (no pixel) make what depends on them null."""
+    miou = {name: entry["scores"]["miou"] for name, entry in found.items()}
+    if any(score is None for score in miou.values()):
+        return {"mean_miou": None, "worst": None, "expected": None, "drop": None}
+    worst = min(miou, key=miou.__getitem__)
+    return {
+        "mean_miou": _number(float(np.mean(list(miou.values())))),
+        "worst": {"combination": worst, "miou": miou[worst]},
+        "expected": {str(p): _number(expected(miou, sensors, p)) for p in FAILURES},
+        "drop": {name: _number(miou[name_of(sensors)] - score) for name, score in miou.items()},
+    }
+
+
+def _by_class(values: NDArray[np.float64], classes: tuple[str, ...]) -> dict[str, float | None]:
+    return {name: _number(float(value)) for name, value in zip(classes, values, strict=True)}
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN: a score that does not exist is null."""
+    return None if np.isnan(value) else round(value, 6)

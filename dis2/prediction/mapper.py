@@ -1,0 +1,61 @@
+"""A model looks at windows: probabilities of every combination of sensors from one reading, on the GPU where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dis2.models.files import Model
+from dis2.raster.grid import Window
+from dis2.raster.warp import Reader
+
+
+class Mapper:
+    """Turns windows of some sensors into channels: where each sensor is measured, then the classes of each combination."""
+
+    def __init__(self, model: Model, readers: Mapping[str, Reader], combinations: Sequence[Sequence[str]]):
+        self.model, self.readers, self.combinations = model, readers, combinations
+        model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def predictions(
+        self, windows: Sequence[Window], cell: Window, batch: int, done: Callable[[int], object]
+    ) -> Iterator[tuple[Window, Tensor]]:
+        """Each window of a cell with its channels [S + combinations x K, h, w], computed in batches."""
+        for first in range(0, len(windows), batch):
+            group = windows[first : first + batch]
+            yield from zip(group, self.channels([w._replace(y=w.y + cell.y, x=w.x + cell.x) for w in group]), strict=True)
+            done(len(group))
+
+    @torch.inference_mode()
+    def channels(self, windows: Sequence[Window]) -> Tensor:
+        """The channels of windows of one size [B, S + combinations x K, h, w]."""
+        read = {sensor: [reader.read(window) for window in windows] for sensor, reader in self.readers.items()}
+        images, valid = self.model.prepare(
+            {sensor: np.stack([bands for bands, _ in parts]) for sensor, parts in read.items()},
+            {sensor: np.stack([mask for _, mask in parts]) for sensor, parts in read.items()},
+        )
+        measured = torch.cat([valid[sensor] for sensor in self.readers], 1).float()
+        return torch.cat([measured, *(self.probabilities(images, valid, sensors) for sensors in self.combinations)], 1)
+
+    def probabilities(self, images: dict[str, Tensor], valid: dict[str, Tensor], sensors: Sequence[str]) -> Tensor:
+        """What the network says given these sensors [B, K, h, w]; windows that none of them measured are zero, not computed."""
+        masks = torch.cat([valid[sensor] for sensor in sensors], 1)
+        seen = masks.flatten(1).any(1)
+        said = images[sensors[0]].new_zeros(len(masks), len(self.model.card.classes), *masks.shape[2:])
+        if seen.any():
+            with torch.autocast(said.device.type, torch.bfloat16, enabled=said.is_cuda):
+                logits = self.model.network(
+                    *({sensor: tensors[sensor][seen] for sensor in sensors} for tensors in (images, valid))
+                ).logits
+            said[seen] = logits.float().softmax(1)
+        return said
+
+    def split(self, channels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each combination: its probabilities [K, h, w], and where each of its sensors is measured [S, h, w]."""
+        order, classes = list(self.readers), len(self.model.card.classes)
+        for index, sensors in enumerate(self.combinations):
+            first = len(order) + index * classes
+            yield channels[first : first + classes], channels[[order.index(sensor) for sensor in sensors]] > 0.5

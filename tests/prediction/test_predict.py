@@ -1,0 +1,284 @@
+"""Maps of scenes and of loose rasters: what the network says of the whole place, whatever the windows, sensors and grids."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from rasterio.crs import CRS
+from torch import nn
+from torch.nn import functional as F
+
+from dis2.config.data import Data
+from dis2.config.grid import GridSettings
+from dis2.config.prediction import PredictionSettings
+from dis2.errors import UserError
+from dis2.models.files import Model
+from dis2.models.prediction import Prediction
+from dis2.prediction import predict
+from dis2.prediction.maps import NOTHING
+from dis2.prediction.predict import predict_files, predict_scene
+from dis2.raster.grid import Grid, Window
+from dis2.raster.scene import open_sensor
+
+BANDS = {"eye": 3, "echo": 1, "relief": 1}
+CLASSES = ("water", "tree", "paved", "soil")
+UTM = CRS.from_epsg(32633)
+EYE = Grid(UTM, Affine(1, 0, 500_000, 0, -1, 5_000_000), 90, 110)
+ECHO = Grid(UTM, Affine(2, 0, 499_990, 0, -2, 5_000_010), 60, 70)
+TRUST = GridSettings.model_validate({"registration": {"enabled": False}})
+
+
+class Network(nn.Module):
+    """Every sensor votes by a convolution of fixed weights where it is measured; a kernel of 1 knows no neighbours."""
+
+    def __init__(self, kernel: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(5)
+        self.votes = nn.ParameterDict(
+            {sensor: torch.randn(len(CLASSES), bands, kernel, kernel, generator=generator) for sensor, bands in BANDS.items()}
+        )
+
+    def forward(self, images, valid):
+        seen = {sensor: torch.where(valid[sensor], image, 0) for sensor, image in images.items()}
+        return Prediction(sum(F.conv2d(seen[sensor], self.votes[sensor], padding="same") for sensor in images))
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """Makes the predictor load this network, whatever folder it is given."""
+
+    def use(kernel=1, **changes):
+        statistics = {sensor: {"mean": [50.0] * bands, "std": [20.0] * bands} for sensor, bands in BANDS.items()}
+        colors = ("#0000ff", "#00ff00", "#888888", "#aa5500")
+        card = {"sensors": BANDS, "kinds": dict.fromkeys(BANDS, "image"), "reference": "eye", "resolution": 1.0}
+        card |= {"classes": CLASSES, "colors": colors, "statistics": statistics} | changes
+        made = Model(Network(kernel).eval(), SimpleNamespace(**card))
+        monkeypatch.setattr(predict, "load", lambda folder: made)
+        return made
+
+    return use
+
+
+def raster(path, grid, bands, seed, hole=None, dtype="float32"):
+    """Smooth noise; -1 is no measurement, in the hole and in the pixel at the lower right."""
+    rough = torch.rand(1, bands, grid.height // 6 + 2, grid.width // 6 + 2, generator=torch.Generator().manual_seed(seed))
+    values = F.interpolate(100 * rough, (grid.height, grid.width), mode="bilinear")[0].numpy().astype(dtype)
+    if hole:
+        values[:, *hole.slices] = -1
+    profile = {"height": grid.height, "width": grid.width, "count": bands, "dtype": dtype, "nodata": -1}
+    with rasterio.open(path, "w", driver="GTiff", crs=grid.crs, transform=grid.transform, **profile) as file:
+        file.write(values)
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return {
+        "eye": [raster(tmp_path / "eye.tif", EYE, 3, 1, Window(20, 30, 40, 50))],
+        "echo": [raster(tmp_path / "echo.tif", ECHO, 1, 2, Window(30, 30, 10, 10))],
+        "relief": [raster(tmp_path / "relief.tif", EYE, 1, 3, Window(35, 50, 30, 40))],
+    }
+
+
+def data_of(scene):
+    sensors = {sensor: {"bands": bands} for sensor, bands in BANDS.items()}
+    return Data.model_validate({"name": "test", "sensors": sensors, "classes": list(CLASSES), "scenes": {"here": scene}})
+
+
+def mapped(folder, files, combinations=None, shifts=None, grid=TRUST, **settings):
+    settings = PredictionSettings(**({"tile": 32} | settings))
+    predict_scene(data_of({"sensors": files}), grid, settings, folder, "here", shifts, combinations, folder / "maps")
+    return folder / "maps"
+
+
+def read(path):
+    with rasterio.open(path) as file:
+        return file.read()
+
+
+def said_of_the_whole(model, files, combination, place=EYE):
+    """Probabilities [K, H, W] and validity [H, W] from the network on whole rasters, without windows."""
+    images, valid = {}, {}
+    for sensor in combination:
+        with open_sensor(data_of({"sensors": files}), TRUST, "here", sensor, place) as reader:
+            bands, mask = reader.read(Window(0, 0, place.height, place.width))
+        images[sensor], valid[sensor] = bands[None], mask[None]
+    with torch.inference_mode():
+        probabilities = model.network(*model.prepare(images, valid)).logits.softmax(1)[0].numpy()
+    return probabilities, np.any([mask[0] for mask in valid.values()], axis=0)
+
+
+@pytest.mark.parametrize("combination", ["eye+echo+relief", "eye+relief", "echo"])
+@pytest.mark.parametrize("overlap", [0, 0.25, 0.5])
+def test_windows_say_what_the_network_says_of_the_whole_scene(model, files, tmp_path, combination, overlap):
+    probabilities, valid = said_of_the_whole(model(), files, combination.split("+"))
+    folder = mapped(tmp_path, files, [combination], overlap=overlap)
+    np.testing.assert_array_equal(read(folder / f"{combination}.tif")[0], np.where(valid, probabilities.argmax(0), NOTHING))
+    confidence = read(folder / f"{combination}.confidence.tif")[0]
+    np.testing.assert_allclose(confidence[valid], 100 * probabilities.max(0)[valid], atol=0.51)
+
+
+def test_pixels_that_no_sensor_measured_have_no_class_and_no_confidence(model, files, tmp_path):
+    model(kernel=3)
+    folder = mapped(tmp_path, files, ["eye+relief", "eye"])
+    for name, measured in (("eye+relief", ["eye", "relief"]), ("eye", ["eye"])):
+        unseen = ~np.any([read(files[sensor][0])[0] != -1 for sensor in measured], axis=0)
+        assert unseen.any()
+        np.testing.assert_array_equal(read(folder / f"{name}.tif")[0] == NOTHING, unseen)
+        np.testing.assert_array_equal(read(folder / f"{name}.confidence.tif")[0] == NOTHING, unseen)
+        for band, sensor in zip(read(folder / f"{name}.sensors.tif"), measured, strict=True):
+            np.testing.assert_array_equal(band == 1, read(files[sensor][0])[0] != -1)
+
+
+@pytest.mark.parametrize("batch", [3, 7])
+def test_any_batch_makes_the_same_map(model, files, tmp_path, batch):
+    model(kernel=3)
+    one, many = mapped(tmp_path / "one", files, batch=1), mapped(tmp_path / "many", files, batch=batch)
+    for path in sorted(one.iterdir()):
+        assert path.read_bytes() == (many / path.name).read_bytes()
+
+
+def test_all_combinations_of_one_pass_are_those_of_single_passes(model, files, tmp_path):
+    model(kernel=3)
+    names = ["eye+echo+relief", "relief", "eye+echo"]
+    together = mapped(tmp_path / "together", files, names)
+    assert {path.name for path in together.iterdir()} == {
+        f"{n}{end}" for n in names for end in (".tif", ".confidence.tif", ".sensors.tif")
+    }
+    for name in names:
+        assert (mapped(tmp_path / name, files, [name]) / f"{name}.tif").read_bytes() == (together / f"{name}.tif").read_bytes()
+
+
+def test_a_given_shift_is_put_right(model, files, tmp_path):
+    """A sensor that shows everything 4 right and 2 down, and the file that says so, give the map of one that fits."""
+    model()
+    moved = Grid(UTM, ECHO.transform @ Affine.translation(2, 1), ECHO.height, ECHO.width)
+    beside = files | {"echo": [raster(tmp_path / "beside.tif", moved, 1, 2, Window(30, 30, 10, 10))]}
+    shifts = tmp_path / "shifts.json"
+    shifts.write_text(json.dumps({"sensors": {"echo": {"shift": {"dx": 4.0, "dy": 2.0}}}}))
+    found = mapped(tmp_path / "found", beside, shifts=shifts) / "eye+echo+relief.tif"
+    assert found.read_bytes() == (mapped(tmp_path / "fits", files) / "eye+echo+relief.tif").read_bytes()
+
+
+def test_chips_know_nothing_of_their_neighbours(model, tmp_path):
+    model(kernel=3)
+    size = Grid(None, Affine.identity(), 40, 50)
+    chips = {name: {"eye": raster(tmp_path / f"{name}.tif", size, 3, seed)} for seed, name in enumerate("abc")}
+    pixels = GridSettings(pixels=True)
+    data = data_of({"chips": {name: {"sensors": sensors} for name, sensors in chips.items()}})
+    predict_scene(data, pixels, PredictionSettings(tile=32), tmp_path, "here", None, None, tmp_path / "maps")
+    joined = read(tmp_path / "maps" / "eye.tif")[0]
+    for (y, x), name in zip([(0, 0), (0, 50), (40, 0)], "abc", strict=True):
+        alone = mapped(tmp_path / name, {"eye": [chips[name]["eye"]]}, grid=pixels) / "eye.tif"
+        np.testing.assert_array_equal(joined[y : y + 40, x : x + 50], read(alone)[0])
+    assert (joined[40:, 50:] == NOTHING).all()
+
+
+def test_a_scene_of_one_pixel_is_mapped(model, tmp_path):
+    model(kernel=3)
+    dot = Grid(UTM, EYE.transform, 1, 1)
+    assert read(mapped(tmp_path, {"eye": [raster(tmp_path / "dot.tif", dot, 3, 0)]}) / "eye.tif").shape == (1, 1, 1)
+
+
+def test_loose_rasters_are_mapped_on_the_grid_of_the_reference(model, files, tmp_path, capsys):
+    probabilities, valid = said_of_the_whole(model(), files, ["eye", "echo"])
+    predict_files(tmp_path, {sensor: files[sensor] for sensor in ("echo", "eye")}, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert (file.crs, file.transform, file.shape) == (UTM, EYE.transform, (90, 110))
+        assert file.tags()["sensors"] == "eye+echo"
+        np.testing.assert_array_equal(file.read(1), np.where(valid, probabilities.argmax(0), NOTHING))
+    assert "echo: left as georeferenced" in capsys.readouterr().err
+
+
+def test_without_the_reference_the_map_covers_all_at_the_resolution_of_the_model(model, files, tmp_path):
+    model(resolution=2.5)
+    east = Grid(CRS.from_epsg(32634), Affine(1, 0, 37_000, 0, -1, 5_018_000), 20, 20)
+    there = rasterio.warp.transform_bounds(UTM, east.crs, *EYE.bounds)
+    east = Grid(east.crs, Affine(1, 0, there[0], 0, -1, there[3]), 90, 110)
+    predict_files(tmp_path, {"relief": [raster(tmp_path / "east.tif", east, 1, 3)], "echo": files["echo"]}, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert file.crs == UTM and file.res == (2.5, 2.5)
+        for grid in (ECHO, east):
+            left, bottom, right, top = rasterio.warp.transform_bounds(grid.crs, UTM, *grid.bounds)
+            assert file.bounds.left <= left + 1e-6 and file.bounds.right >= right - 1e-6
+            assert file.bounds.bottom <= bottom + 1e-6 and file.bounds.top >= top - 1e-6
+        assert file.bounds.left > ECHO.bounds[0] - 2.5 and file.bounds.top < ECHO.bounds[3] + 2.5
+
+
+def test_a_model_in_metres_does_not_set_the_pixels_of_a_grid_in_degrees(model, tmp_path):
+    model(resolution=10.0)
+    degrees = Grid(CRS.from_epsg(4326), Affine(1e-4, 0, 15, 0, -1e-4, 45), 40, 50)
+    predict_files(tmp_path, {"echo": [raster(tmp_path / "echo.tif", degrees, 1, 0)]}, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert file.res == pytest.approx((1e-4, 1e-4)) and file.shape in ((40, 50), (41, 50), (40, 51), (41, 51))
+
+
+def test_one_sensor_alone_is_not_registered_and_that_is_said(model, files, tmp_path, capsys):
+    model()
+    predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "map.tif")
+    assert "not registered: eye is the only sensor" in capsys.readouterr().err
+
+
+def test_rasters_without_a_crs_share_a_pixel_grid(model, tmp_path):
+    model()
+    size = Grid(None, Affine.identity(), 40, 50)
+    loose = {"eye": [raster(tmp_path / "eye.tif", size, 3, 1)], "relief": [raster(tmp_path / "relief.tif", size, 1, 2)]}
+    predict_files(tmp_path, loose, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert file.crs is None and file.shape == (40, 50)
+
+
+FAR = Grid(UTM, Affine(1, 0, 700_000, 0, -1, 5_000_000), 20, 20)
+NOWHERE = Grid(None, Affine.identity(), 90, 110)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ecko": ["eye.tif"]}, r"--ecko: not a sensor of .*, which knows eye, echo, relief; did you mean echo"),
+        ({"echo": ["eye.tif"]}, r"eye\.tif: bands: 3 given, but the model .* expects echo to have 1"),
+        ({"eye": ["echo.tif", "echo.tif"]}, r"echo\.tif \+ .*echo\.tif: bands: 2 given, but the model .* expects eye to have 3"),
+        ({"eye": ["eye.tif"], "echo": ["far.tif"]}, r"far\.tif \(echo\): does not overlap .*eye\.tif \(eye\)"),
+        ({"relief": ["relief.tif"], "echo": ["far.tif"]}, r"relief\.tif \(relief\): does not overlap .*far\.tif \(echo\)"),
+        ({"eye": ["gone.tif"]}, r"gone\.tif: no such file"),
+        ({"eye": ["text.tif"]}, r"text\.tif: not a readable raster"),
+        ({"eye": ["eye.tif"], "echo": ["nowhere.tif"]}, r"nowhere\.tif: has no CRS"),
+        ({"relief": ["nowhere.tif"], "echo": ["echo.tif"]}, r"nowhere\.tif: has no CRS"),
+    ],
+)
+def test_rasters_that_do_not_fit_are_one_clear_line_and_no_file(model, files, tmp_path, given, said):
+    model()
+    raster(tmp_path / "far.tif", FAR, 1, 0)
+    raster(tmp_path / "nowhere.tif", NOWHERE, 1, 0)
+    (tmp_path / "text.tif").write_text("no raster")
+    with pytest.raises(UserError, match=said) as error:
+        predict_files(
+            tmp_path, {s: [str(tmp_path / name) for name in names] for s, names in given.items()}, tmp_path / "out" / "map.tif"
+        )
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("eye+nose", "'nose' is not one of"), ("eye+echo", "scene here has no echo, only eye")]
+)
+def test_a_combination_that_cannot_be_mapped_is_one_clear_line(model, files, tmp_path, name, said):
+    model()
+    with pytest.raises(UserError, match=said):
+        mapped(tmp_path, {"eye": files["eye"]}, [name])
+
+
+def test_a_map_needs_the_name_of_a_geotiff(model, files, tmp_path):
+    model()
+    with pytest.raises(UserError, match=r"map\.png: a map is a GeoTIFF"):
+        predict_files(tmp_path, files, tmp_path / "map.png")
+
+
+def test_a_network_that_fails_leaves_nothing_half_written(model, files, tmp_path):
+    model().network.votes["relief"] = nn.Parameter(torch.zeros(4, 2, 1, 1))
+    with pytest.raises(RuntimeError):
+        mapped(tmp_path, files, ["eye", "relief"])
+    assert not list((tmp_path / "maps").iterdir())
