@@ -1,0 +1,170 @@
+"""What a run has found so far: its result files as the report reads them, and what is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dis2.combinations import combinations, name_of
+from dis2.config.data import Data
+from dis2.errors import UserError
+from dis2.files import read_json
+
+Document = dict[str, Any]
+
+
+class Estimate(NamedTuple):
+    """A number over seeds: its mean, and half the width of the 95 % interval of the mean (none for one seed)."""
+
+    mean: float
+    half: float | None = None
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """The mean over seeds with its t interval; nothing where no seed has the number."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    if len(known) < 2:
+        return Estimate(float(known[0]))
+    from scipy.special import stdtrit
+
+    half = stdtrit(len(known) - 1, 0.975) * np.std(known, ddof=1) / np.sqrt(len(known))
+    return Estimate(float(np.mean(known)), float(half))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All evaluations, models, histories and registrations of a data set, and notes on what is missing or left out."""
+
+    data: Data
+    results: Path
+    evaluations: dict[str, dict[int, Document]]
+    cards: dict[str, dict[int, Document]]
+    histories: dict[str, dict[int, list[Document]]]
+    registered: dict[str, Document]
+    truths: dict[str, Document]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return tuple(self.data.sensors)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.data.classes)
+
+    @property
+    def combinations(self) -> list[str]:
+        return [name_of(combination) for combination in combinations(self.sensors)]
+
+    @property
+    def full(self) -> str:
+        return name_of(self.sensors)
+
+    @property
+    def methods(self) -> list[str]:
+        return list(self.evaluations)
+
+    @property
+    def lead(self) -> str:
+        """The method that the page is about: the project's own, or the first that was evaluated."""
+        return self.methods[0]
+
+    @property
+    def split(self) -> str:
+        """The pixels that were scored."""
+        return str(next(iter(self.evaluations[self.lead].values())).get("split", "test"))
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({seed for seeds in self.evaluations.values() for seed in seeds})
+
+    def over_seeds(self, method: str, *keys: str) -> Estimate | None:
+        """A number of a method's evaluations, found by its keys in each, over the seeds."""
+        return estimate(_at(document, keys) for document in self.evaluations[method].values())
+
+    def score(self, method: str, combination: str, *keys: str) -> Estimate | None:
+        """A score of one combination, such as `miou`, or `iou` and a class."""
+        return self.over_seeds(method, "combinations", combination, "scores", *keys)
+
+    def lead_over(self, rival: str, *keys: str) -> Estimate | None:
+        """How far the lead is above a rival, paired by the seeds that both have."""
+        mine, other = self.evaluations[self.lead], self.evaluations[rival]
+        pairs = [(_at(mine[seed], keys), _at(other[seed], keys)) for seed in mine.keys() & other.keys()]
+        return estimate(a - b if a is not None and b is not None else None for a, b in pairs)
+
+
+def _at(document: Any, keys: Iterable[str]) -> float | None:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return None if document is None else float(document)
+
+
+def read_findings(data: Data, results: Path) -> Findings:
+    """Everything that `results` holds of this data set; only an evaluation must be there."""
+    notes: list[str] = []
+    evaluations = _evaluations(data, results / "evaluation", notes)
+    registered = {scene: read_json(path) for scene in data.scenes if (path := results / "registered" / f"{scene}.json").is_file()}
+    if missing := [scene for scene in data.scenes if scene not in registered]:
+        notes.append(f"No registration result for {', '.join(missing)}.")
+    truths = {scene: read_json(path) for scene in registered if (path := results / "scenes" / scene / "truth.json").is_file()}
+    models = _by_method_and_seed(results / "models", "*/*/model.json")
+    histories = {method: {seed: _history(path.parent) for seed, path in seeds.items()} for method, seeds in models.items()}
+    cards = {method: {seed: read_json(path) for seed, path in seeds.items()} for method, seeds in models.items()}
+    if missing := [method for method in evaluations if method not in cards and not method.startswith("teacher-")]:
+        notes.append(f"No model card for {', '.join(missing)}.")
+    return Findings(data, results, evaluations, cards, histories, registered, truths, notes)
+
+
+def _evaluations(data: Data, folder: Path, notes: list[str]) -> dict[str, dict[int, Document]]:
+    """Evaluations of this data set by method and seed, the project's own method first; others are left out, and it is said."""
+    found: dict[str, dict[int, Document]] = {}
+    for method, seeds in _by_method_and_seed(folder, "*/*.json").items():
+        for seed, path in seeds.items():
+            document = read_json(path)
+            if document.get("sensors") != list(data.sensors) or document.get("classes") != list(data.classes):
+                notes.append(f"evaluation/{method}/{seed}.json is of other sensors or classes and is left out.")
+                continue
+            found.setdefault(method, {})[seed] = document
+    if not found:
+        raise UserError(
+            f"{folder}/<method>/<seed>.json: no evaluation of this data set; run `dis2 evaluate` for at least one model"
+        )
+    protocols = {
+        json.dumps([it.get("split"), it.get("scenes"), it.get("protocol")]) for seeds in found.values() for it in seeds.values()
+    }
+    if len(protocols) > 1:
+        notes.append("The evaluations differ in scenes, split or protocol: their scores are not strictly comparable.")
+    if len({tuple(seeds) for seeds in found.values()}) > 1:
+        listed = "; ".join(f"{method}: {', '.join(map(str, seeds))}" for method, seeds in found.items())
+        notes.append(f"The methods were not all run with the same seeds ({listed}).")
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "dis2", item[0].startswith("teacher"), item[0])))
+
+
+def _by_method_and_seed(folder: Path, pattern: str) -> dict[str, dict[int, Path]]:
+    """Files of `<method>/<seed>` under a folder, in order of the seeds."""
+    found: dict[str, dict[int, Path]] = {}
+    for path in sorted(folder.glob(pattern)):
+        method, seed = path.relative_to(folder).with_suffix("").parts[:2]
+        if seed.isdecimal():
+            found.setdefault(method, {})[int(seed)] = path
+    return {method: dict(sorted(seeds.items())) for method, seeds in found.items()}
+
+
+def _history(model: Path) -> list[Document]:
+    """The lines of a training's history; a last line that was cut short is left out."""
+    path = model / "history.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    history = []
+    for line in lines:
+        try:
+            history.append(json.loads(line))
+        except ValueError:
+            break
+    return history

@@ -1,0 +1,136 @@
+"""The report: one page that works offline, and its figures and tables as files beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dis2.config.data import Data
+from dis2.config.report import ReportSettings
+from dis2.files import whole
+from dis2.report import figures, tables
+from dis2.report.figures import Figure
+from dis2.report.findings import Findings, read_findings
+from dis2.report.markup import render
+from dis2.report.pictures import data_uri, smaller_png
+from dis2.report.sentences import summary
+from dis2.report.tables import Table
+from dis2.report.viewer import Shown, shown_scenes, viewer_data, within_budget
+
+PICTURES = 3 * 2**20
+"""Bytes of registration pictures in the page; those of further scenes are only files beside it."""
+
+NAMES = {"revision": "git revision", "code": "fingerprint of the code", "data": "digests of the tile stores"}
+"""How the protocol's less plain entries are called."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene's registration picture: in the page, or only a file beside it."""
+
+    scene: str
+    file: str
+    uri: str | None
+
+
+def report(data: Data, settings: ReportSettings, results: Path, out: Path) -> None:
+    """Writes the page to `out`, and beside it `figures/` and `tables/` with each figure and table as a file."""
+    findings = read_findings(data, results)
+    scenes = shown_scenes(findings, tuple(settings.scenes))
+    made = {table.name: table for table in all_tables(findings)}
+    drawn = {figure.name: figure for figure in all_figures(findings, made)}
+    registered = registration_pictures(findings)
+    write_beside(out.parent, made.values(), drawn.values(), scenes, registered)
+    page = render(
+        "page.html",
+        title=settings.title or data.name,
+        findings=findings,
+        sentences=summary(findings),
+        tables=made,
+        figures=drawn,
+        registered=list(embedded(registered)),
+        viewer=viewer_data(findings, within_budget(findings, scenes)),
+        colors=dict(zip(findings.classes, data.colors, strict=True)),
+        protocol=protocol(findings),
+        cards=cards(findings),
+    )
+    with whole(out) as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def all_tables(findings: Findings) -> list[Table]:
+    """Every table of the report."""
+    drops = [tables.class_drop(findings, method) for method in findings.methods]
+    whole_run = (tables.comparison, tables.expected, tables.class_scores, tables.calibration, tables.cost, tables.registration)
+    return [*(table(findings) for table in whole_run), *drops]
+
+
+def all_figures(findings: Findings, made: dict[str, Table]) -> list[Figure]:
+    """Every drawn figure of the report."""
+    curves = figures.failure_curves(findings)
+    heat = [figures.heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
+    return [figures.combination_scores(findings), *([curves] if curves else []), *heat, *figures.training_curves(findings)]
+
+
+def registration_pictures(findings: Findings) -> dict[str, bytes]:
+    """The pictures that registration drew, made small, by scene."""
+    paths = {scene: findings.results / "registered" / f"{scene}.png" for scene in findings.registered}
+    return {scene: smaller_png(path.read_bytes()) for scene, path in paths.items() if path.is_file()}
+
+
+def embedded(pictures: dict[str, bytes]) -> Iterable[Picture]:
+    """The first pictures in the page, as far as it can hold them."""
+    held = 0
+    for scene, png in pictures.items():
+        held += len(png)
+        yield Picture(scene, f"figures/registration-{scene}.png", data_uri(png) if held <= PICTURES else None)
+
+
+def protocol(findings: Findings) -> dict[str, str]:
+    """What makes the scores comparable, as the evaluations and model cards tell it."""
+    first = next(iter(findings.evaluations[findings.lead].values()))
+    told: dict[str, Any] = {"split": first.get("split"), "scenes": ", ".join(first.get("scenes") or [])}
+    told |= first.get("protocol") or {}
+    told["classes"] = ", ".join(findings.classes)
+    told["sensors"] = ", ".join(findings.sensors)
+    told["seeds"] = "; ".join(f"{method}: {', '.join(map(str, seeds))}" for method, seeds in findings.evaluations.items())
+    provenance = next(iter(findings.cards.get(findings.lead, {}).values()), {}).get("provenance", {})
+    told |= {key: provenance.get(key) for key in ("revision", "versions", "code", "data")}
+    told["selection"] = "the checkpoint with the best mean mIoU over combinations on the validation split"
+    return {NAMES.get(key, key.replace("_", " ")): worded(value) for key, value in told.items() if value is not None}
+
+
+def worded(value: Any) -> str:
+    """A value for people: thousands apart, lists joined."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u202f")
+    if isinstance(value, list):
+        return ", ".join(map(worded, value))
+    return ", ".join(f"{key} {worded(item)}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def cards(findings: Findings) -> dict[str, str]:
+    """Each model's card as text: settings, versions, revision, cost."""
+    return {
+        f"{method}, seed {seed}": json.dumps(card, indent=1, ensure_ascii=False)
+        for method, seeds in findings.cards.items()
+        for seed, card in seeds.items()
+    }
+
+
+def write_beside(
+    folder: Path, made: Iterable[Table], drawn: Iterable[Figure], scenes: Iterable[Shown], registered: dict[str, bytes]
+) -> None:
+    """Each table as CSV, each figure as SVG or PNG."""
+    files: dict[str, bytes] = {f"tables/{table.name}.csv": table.csv().encode() for table in made}
+    files |= {f"figures/{figure.name}.svg": figure.file().encode() for figure in drawn}
+    files |= {f"figures/registration-{scene}.png": png for scene, png in registered.items()}
+    files |= {f"figures/{name}": png for shown in scenes for name, png in shown.pictures.items()}
+    for name, content in files.items():
+        with whole(folder / name) as part:
+            part.write_bytes(content)

@@ -1,0 +1,282 @@
+"""The report says what the results say, all of it, and nothing that it is fed can do harm."""
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from PIL import Image
+from rasterio.crs import CRS
+
+from dis2.config.data import Data
+from dis2.config.report import ReportSettings
+from dis2.errors import UserError
+from dis2.raster.grid import Grid
+from dis2.report.findings import estimate, read_findings
+from dis2.report.page import report
+from dis2.report.pictures import class_png, confidence_png, error_png, hillshade, sensor_png, thinned
+from dis2.report.sentences import summary
+from dis2.report.viewer import read_bytes
+
+from .conftest import evaluation, places, write
+
+SETTINGS = ReportSettings(title="Made & shown", scenes={"maple": ()})
+
+
+@pytest.fixture
+def page(data: Data, results: Path) -> Path:
+    report(data, SETTINGS, results, results / "report/index.html")
+    return results / "report/index.html"
+
+
+def scores(results: Path, method: str = "dis2", seed: int = 0) -> dict:
+    return json.loads((results / f"evaluation/{method}/{seed}.json").read_text())
+
+
+def read_csv(page: Path, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((page.parent / f"tables/{name}.csv").open(encoding="utf-8")))
+
+
+def cells(page: Path, table: str) -> list[list[str]]:
+    """The rows of a table of the page as texts."""
+    body = re.search(rf'id="table-{table}".*?<tbody>(.*?)</tbody>', page.read_text(), re.S)
+    assert body
+    rows = re.findall(r"<tr>(.*?)</tr>", body[1], re.S)
+    return [[re.sub(r"<.*?>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)] for row in rows]
+
+
+def viewer(page: Path) -> dict:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_main_table_holds_every_method_and_combination_as_evaluated(page: Path, results: Path):
+    rows = cells(page, "miou")
+    assert [row[0] for row in rows] == ["dis2", "sensor-dropout", "teacher-zeros"]
+    for row, csv_row in zip(rows, read_csv(page, "miou"), strict=True):
+        document = scores(results, row[0])
+        numbers = [entry["scores"]["miou"] for entry in document["combinations"].values()]
+        numbers += [document["summary"]["mean_miou"], document["summary"]["worst"]["miou"]]
+        assert row[1:] == [f"{100 * number:.1f}" for number in numbers]
+        assert list(csv_row)[1:] == [*document["combinations"], "mean", "worst"]
+        assert [float(value) for value in list(csv_row.values())[1:]] == pytest.approx([100 * n for n in numbers], abs=6e-5)
+
+
+def test_the_best_of_every_column_is_marked_and_only_that(page: Path):
+    body = re.search(r'id="table-miou".*?<tbody>(.*?)</tbody>', page.read_text(), re.S)
+    assert body
+    first, *others = body[1].split("</tr>")
+    assert first.count("best") == 9
+    assert not any("best" in row for row in others)
+
+
+def test_other_tables_hold_the_numbers_of_the_results(page: Path, results: Path):
+    document = scores(results)
+    full = document["combinations"]["optical+sar+dsm"]["scores"]["iou"]
+    for row in read_csv(page, "drop-dis2"):
+        for name, entry in list(document["combinations"].items())[1:]:
+            assert float(row[name]) == pytest.approx(100 * (full[row["class"]] - entry["scores"]["iou"][row["class"]]), abs=1e-4)
+    expected = [float(value) for value in list(read_csv(page, "expected")[0].values())[1:]]
+    assert expected == pytest.approx([100 * value for value in document["summary"]["expected"].values()], abs=1e-4)
+    assert cells(page, "cost")[0] == ["dis2", "1.23", "800", "700", "251", "0"]
+    calibration = read_csv(page, "calibration")[0]
+    assert float(calibration["sar"]) == pytest.approx(100 * document["combinations"]["sar"]["scores"]["ece"], abs=1e-4)
+
+
+def test_registration_stands_beside_the_truth(page: Path, results: Path):
+    found = json.loads((results / "registered/maple.json").read_text())["sensors"]["sar"]["shift"]
+    true = json.loads((results / "scenes/maple/truth.json").read_text())["shifts"]["sar"]
+    row = next(row for row in read_csv(page, "registration") if (row["scene"], row["sensor"]) == ("maple", "sar"))
+    assert float(row["error"]) == pytest.approx(np.hypot(found["dx"] - true["dx"], found["dy"] - true["dy"]), abs=1e-4)
+    refused = next(row for row in read_csv(page, "registration") if row["result"] == "refused")
+    assert (refused["scene"], refused["error"], refused["reason"]) == ("hazel", "", "2 of 25 windows agree, 8 are needed")
+
+
+def test_the_viewer_shows_each_map_as_it_is_and_knows_every_combination(page: Path, results: Path):
+    shown, document = viewer(page), scores(results)
+    assert list(shown["scores"]["dis2"]) == list(document["combinations"])
+    assert shown["scores"]["dis2"]["sar"]["iou"][3] == pytest.approx(
+        100 * document["combinations"]["sar"]["scores"]["iou"]["tree"]
+    )
+    maps = shown["scenes"]["maple"]["maps"]["dis2"]
+    assert list(maps) == ["optical+sar+dsm", "optical+sar", "sar+dsm"]
+    truth = picture(shown["scenes"]["maple"]["truth"])
+    expected = np.array([one["rgb"] for one in shown["classes"]], np.uint8)
+    labels = places(96)
+    assert np.array_equal(truth[labels != 255, :3], expected[labels[labels != 255]])
+    assert not truth[labels == 255, 3].any()
+    predicted = picture(maps["sar+dsm"]["prediction"])
+    assert (predicted == truth).all(-1)[labels != 255].mean() == pytest.approx(maps["sar+dsm"]["right"])
+
+
+def picture(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGBA"))
+
+
+def test_every_figure_and_table_is_a_file_too(page: Path):
+    text = page.read_text()
+    linked = re.findall(r'href="((?:tables|figures)/[^"]+)"', text)
+    assert len(linked) >= 12
+    assert all((page.parent / link).stat().st_size for link in linked)
+    assert page.stat().st_size < 20 * 2**20
+
+
+class Requests(HTMLParser):
+    """Collects what a page would fetch, and checks that every picture has a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.silent: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.asked += [value or "" for key, value in attributes if key in ("src", "href", "srcset", "action", "data")]
+        if tag == "img" and "alt" not in given:
+            self.silent.append(str(attributes))
+
+
+def test_the_page_fetches_nothing_and_every_picture_has_a_text(page: Path):
+    seen = Requests()
+    seen.feed(page.read_text())
+    assert not [address for address in seen.asked if not address.startswith(("#", "data:", "tables/", "figures/"))]
+    assert not seen.silent
+    assert not re.search(r"url\(|@import", page.read_text())
+
+
+def test_markup_in_names_and_reasons_is_shown_and_not_run(data: Data, results: Path):
+    evil = "<script>alert('x')</script>"
+    document = scores(results) | {"scenes": [evil]}
+    write(results / "evaluation/dis2/0.json", document)
+    registered = json.loads((results / "registered/maple.json").read_text())
+    registered["sensors"]["sar"] |= {"accepted": False, "reason": evil}
+    write(results / "registered/maple.json", registered)
+    write(results / "models/dis2/0/model.json", {"settings": {evil: evil}})
+    shutil.move(results / "evaluation/sensor-dropout", results / "evaluation/<script>alert(1)<!--")
+    report(data, ReportSettings(title=evil), results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    assert "<script>alert" not in text
+    assert text.count("<script") == 2
+    assert text.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 4
+
+
+def test_without_any_evaluation_one_line_names_the_folder(data: Data, tmp_path: Path):
+    with pytest.raises(UserError, match="evaluation/<method>/<seed>.json: no evaluation.*run `dis2 evaluate`"):
+        report(data, SETTINGS, tmp_path, tmp_path / "index.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("registered", "No registration result for alder, hazel, maple, willow."),
+        ("models", "No model card for dis2, sensor-dropout."),
+        ("maps", "No map of maple."),
+        ("tiles", "The maps of maple are not shown: its tile store is missing."),
+        ("evaluation/dis2", "Over all 7 combinations"),
+        ("scenes", "7 were registered."),
+        ("models/dis2/0/history.jsonl", "dis2 maps 6 classes"),
+        ("maps/dis2/maple/sar+dsm.confidence.tif", "dis2 maps 6 classes"),
+    ],
+)
+def test_what_is_missing_is_said_and_the_rest_is_shown(data: Data, results: Path, gone: str, said: str):
+    path = results / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    report(data, SETTINGS, results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    assert said in text or said.replace("7 were registered.", "7 were registered;") in text
+
+
+def test_a_class_that_is_absent_has_no_number(data: Data, results: Path):
+    document = scores(results)
+    document["combinations"]["sar"]["scores"]["iou"]["tree"] = None
+    write(results / "evaluation/dis2/0.json", document)
+    report(data, SETTINGS, results, results / "report/index.html")
+    row = next(row for row in read_csv(results / "report/index.html", "drop-dis2") if row["class"] == "tree")
+    assert row["sar"] == "" != row["dsm"]
+    assert viewer(results / "report/index.html")["scores"]["dis2"]["sar"]["iou"][3] is None
+
+
+def test_evaluations_of_other_sensors_are_left_out_and_it_is_said(data: Data, results: Path):
+    write(results / "evaluation/old/0.json", scores(results) | {"sensors": ["optical", "lidar"]})
+    findings = read_findings(data, results)
+    assert "old" not in findings.methods
+    assert "evaluation/old/0.json is of other sensors or classes and is left out." in findings.notes
+
+
+def test_one_seed_claims_nothing_and_several_give_intervals(data: Data, results: Path):
+    assert any("no claim is made" in sentence for sentence in summary(read_findings(data, results)))
+    for seed in (1, 2):
+        for method, quality in {"dis2": 0.86, "sensor-dropout": 0.78, "teacher-zeros": 0.86}.items():
+            write(results / f"evaluation/{method}/{seed}.json", evaluation(method, seed, quality))
+    report(data, SETTINGS, results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    assert "no claim is made" not in text
+    means = [scores(results, "dis2", seed)["summary"]["mean_miou"] for seed in range(3)]
+    half = 4.302653 * np.std(means, ddof=1) / np.sqrt(3)
+    assert f"{100 * np.mean(means):.1f} ± {100 * half:.1f}" in text
+    assert "dis2 leads sensor-dropout (95 % interval" in text
+    assert "are not distinguishable (95 % interval" in text
+
+
+def test_the_interval_of_known_numbers():
+    assert estimate([1.0, 2.0, 3.0]) == pytest.approx((2.0, 4.302653 / 3**0.5))
+    assert estimate([None, 0.5]) == (0.5, None)
+    assert estimate([None]) is None
+
+
+def test_a_raster_read_in_bands_of_rows_is_the_thinned_raster():
+    whole = np.arange(3 * 1300 * 70).reshape(3, 1300, 70)
+    for step in (1, 2, 7, 600):
+        assert np.array_equal(thinned(lambda window: whole[:, *window.slices], 1300, 70, step), whole[:, ::step, ::step])
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 5])
+def test_a_sensor_without_any_valid_pixel_is_drawn_clear(bands: int):
+    image = np.full((bands, 20, 30), np.nan, np.float32)
+    drawn = np.asarray(Image.open(io.BytesIO(sensor_png(image, np.zeros((20, 30), bool), bands == 1))).convert("RGBA"))
+    assert drawn.shape == (20, 30, 4)
+    assert not drawn[..., 3].any()
+
+
+def test_slopes_to_the_north_west_are_lit():
+    y, x = np.mgrid[:60, :60].astype(np.float32)
+    pyramid = 30 - np.maximum(abs(x - 30), abs(y - 30))
+    light = hillshade(pyramid, np.ones((60, 60), bool))
+    assert light[30, 10] > light[30, 50]
+    assert light[10, 30] > light[50, 30]
+
+
+def test_errors_are_known_only_where_truth_and_map_are():
+    truth, predicted = np.array([[0, 1, 255, 1]], np.uint8), np.array([[0, 0, 0, 255]], np.uint8)
+    alpha = np.asarray(Image.open(io.BytesIO(error_png(predicted, truth))).convert("RGBA"))[0]
+    assert alpha[:, 3].tolist() == [255, 255, 0, 0]
+    assert tuple(alpha[0, :3]) != tuple(alpha[1, :3])
+
+
+def test_many_classes_and_all_confidences_fit_a_palette():
+    colors = tuple(f"#{index:02x}0000" for index in range(250))
+    drawn = np.asarray(Image.open(io.BytesIO(class_png(np.arange(250, dtype=np.uint8)[None], colors))).convert("RGB"))
+    assert drawn[0, :, 0].tolist() == list(range(250))
+    ramp = np.asarray(Image.open(io.BytesIO(confidence_png(np.linspace(0, 1, 50, dtype=np.float32)[None]))).convert("L"))[0]
+    assert (np.diff(ramp.astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("crs", [None, CRS.from_epsg(32633)])
+def test_a_map_file_is_read_as_it_is(tmp_path: Path, crs: CRS | None):
+    grid = Grid(crs, Affine.identity() if crs is None else Affine(2, 0, 500000, 0, -2, 5500000), 40, 1700)
+    classes = np.random.default_rng(0).integers(0, 7, (40, 1700)).astype(np.uint8)
+    classes[3:9] = 255
+    profile = {"driver": "GTiff", "height": 40, "width": 1700, "count": 1, "dtype": "uint8", "nodata": 255}
+    with rasterio.open(tmp_path / "map.tif", "w", **profile, crs=crs, transform=grid.transform) as raster:
+        raster.write(classes, 1)
+    assert np.array_equal(read_bytes(tmp_path / "map.tif", grid, 3), classes[::3, ::3])
