@@ -1,0 +1,43 @@
+"""From rasters to the report in one command: reads and checks the config, then lets the rules make what it asks for."""
+
+import os
+import sys
+
+from snakemake.utils import min_version
+
+from dis2.config.plan import Plan
+from dis2.config.run import read_run
+from dis2.errors import UserError
+from dis2.models.registry import METHODS
+
+min_version("9.0")
+
+if not workflow.configfiles:  # given ones would be merged with the default one
+
+    configfile: "config/config.yaml"
+
+
+FILES = [os.path.relpath(file) for file in workflow.configfiles]
+try:
+    PLAN = Plan(read_run(FILES, METHODS, merged=config), [name for name, method in METHODS.items() if method.teacher])
+    PLAN.check_files(FILES)
+except UserError as error:
+    sys.exit(str(error))
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """The report, and so everything that it shows."""
+    default_target: True
+    input:
+        rules.report.output.page,
+    localrule: True

@@ -1,0 +1,71 @@
+"""Files are whole or not there, and what goes wrong is one line."""
+
+import errno
+import resource
+
+import numpy as np
+import pytest
+
+from dis2.errors import UserError
+from dis2.files import read_json, whole, write_json
+
+
+@pytest.fixture
+def small_files_only():
+    """The system refuses files of more than 4 KiB, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def left(folder):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"b": [1, None]})
+    assert read_json(tmp_path / "new" / "a.json") == {"b": [1, None]}
+    assert left(tmp_path) == ["a.json", "new"]
+
+
+@pytest.mark.parametrize("fault", [ValueError("no number"), KeyboardInterrupt()], ids=["error", "interrupt"])
+def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, fault):
+    (tmp_path / "a.json").write_text("old")
+    with pytest.raises(type(fault)), whole(tmp_path / "a.json") as part:
+        part.write_text("half")
+        raise fault
+    assert (tmp_path / "a.json").read_text() == "old" and left(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_part(tmp_path):
+    with pytest.raises(UserError, match=r"a\.json: cannot be written \(No space left on device\)"), whole(tmp_path / "a.json") as part:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert left(tmp_path) == []
+
+
+def test_a_file_that_the_system_refuses_is_one_line_and_leaves_no_part(tmp_path, small_files_only):
+    with pytest.raises(UserError, match=r"a\.npy: cannot be written") as caught, whole(tmp_path / "a.npy") as part:
+        part.write_bytes(np.zeros(8192, np.uint8).tobytes())
+    assert "\n" not in str(caught.value) and left(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["file/a.json", "file/b/a.json", "folder"])
+def test_a_name_that_cannot_be_written_is_one_line(tmp_path, path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        write_json(tmp_path / path, {})
+    assert "\n" not in str(caught.value) and left(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "cannot be read"), (b'{"a": ', "not JSON"), (b"\xff\xfe{}", "not JSON")], ids=["missing", "cut", "bytes"]
+)
+def test_json_that_cannot_be_read_is_one_line(tmp_path, content, told):
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=told) as caught:
+        read_json(tmp_path / "a.json")
+    assert "a.json" in str(caught.value) and "\n" not in str(caught.value)

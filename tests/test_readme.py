@@ -1,0 +1,24 @@
+"""What README tells a stranger to type is what continuous integration types."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = (
+    "python3 -m venv .venv && . .venv/bin/activate",
+    'pip install -c constraints.txt -e ".[dev]"',
+    "snakemake --cores all",
+    "pytest",
+)
+
+
+@pytest.mark.parametrize("file", ["README.md", ".ci/run"])
+def test_the_commands_stand_there_word_by_word_and_in_order(file):
+    lines = [line.strip() for line in (ROOT / file).read_text().splitlines()]
+    places = [lines.index(command) for command in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_the_tests_are_the_last_thing_that_continuous_integration_does():
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "pytest"

@@ -1,0 +1,147 @@
+"""Whole runs: everything is made by one command, only what changed is made again, and what goes wrong is said."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.workflow.project import copied
+
+pytestmark = pytest.mark.slow
+
+TRAINING = {"Training teacher, seed 0", "Training sensor-dropout, seed 0", "Distilling the student, seed 0"}
+SCORING = {f"Evaluating {method}, seed 0" for method in ("dis2", "sensor-dropout", "teacher-zeros")}
+MAPPING = {f"Mapping cat with {method}" for method in ("dis2", "sensor-dropout")}
+REPORT = {"Writing the report"}
+
+
+def prepared(scene: str) -> set[str]:
+    """The jobs that prepare a built-in scene."""
+    return {f"Simulating {scene}", f"Checking the rasters of {scene}", f"Registering the sensors of {scene}", f"Tiling {scene}"}
+
+
+def test_one_command_makes_everything_that_the_design_names(finished):
+    made = finished.path("results/tiny")
+    assert (made / "report/index.html").stat().st_size > 10_000
+    for method in ("teacher", "dis2", "sensor-dropout"):
+        names = {path.name for path in (made / f"models/{method}/0").iterdir()}
+        assert names == {"weights.safetensors", "model.json", "history.jsonl", "curves.png"}
+    scores = json.loads((made / "evaluation/dis2/0.json").read_text())
+    assert "optical+sar" in json.dumps(scores)
+    assert {path.name for path in (made / "maps/dis2/cat").glob("sar*")} >= {"sar.tif", "sar.confidence.tif"}
+    assert not (made / "state").exists() or not any((made / "state").rglob("*.*"))
+    assert not [path for path in finished.path("results").rglob("*") if ".part" in path.name]
+
+
+def test_a_second_run_does_nothing(finished):
+    assert "Nothing to be done" in finished.run().stdout
+
+
+def test_touched_files_run_nothing(done):
+    for path in sorted(done.folder.rglob("*"), reverse=True):
+        os.utime(path)
+    assert done.planned() == {}
+
+
+def test_a_fresh_clone_with_results_and_memory_runs_nothing(finished, tmp_path):
+    assert copied(finished.folder, tmp_path / "clone", times=False).planned() == {}
+
+
+def test_an_edit_of_the_losses_trains_again_and_tiles_nothing(done):
+    done.edit("dis2/losses.py")
+    jobs = done.planned()
+    assert set(jobs) == TRAINING | SCORING | MAPPING | REPORT
+    assert (
+        "Params have changed" in jobs["Training teacher, seed 0"]
+        and "Params have changed" in jobs["Training sensor-dropout, seed 0"]
+    )
+
+
+def test_an_edit_of_the_report_writes_only_the_report(done):
+    done.edit("dis2/report/page.py")
+    assert set(done.planned()) == REPORT
+
+
+def test_an_edit_of_a_rival_trains_only_that_rival(done):
+    done.edit("dis2/models/rivals/dropout.py")
+    assert set(done.planned()) == {
+        "Training sensor-dropout, seed 0", "Evaluating sensor-dropout, seed 0", "Mapping cat with sensor-dropout", *REPORT
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "jobs"),
+    [
+        ("save_every: 3", "save_every: 3\n  weights: {logits: 0.5}", TRAINING | SCORING | MAPPING | REPORT),
+        ("evaluation:\n", "evaluation:\n  bins: 10\n", SCORING | REPORT),
+        ("prediction:\n", "prediction:\n  overlap: 0.5\n", MAPPING | REPORT),
+        ("report:\n", "report:\n  title: Ants and bees\n", REPORT),
+        ("# The whole workflow", "# A comment", set()),
+        ("  width: 8", "  width: 8  # as before", set()),
+    ],
+)
+def test_a_changed_value_runs_only_what_reads_it(done, old, new, jobs):
+    done.edit("config/tiny.yaml", old, new)
+    assert set(done.planned()) == jobs
+
+
+def test_an_added_test_scene_is_prepared_and_scored_and_nothing_is_trained(done):
+    done.edit("config/tiny.yaml", "    cat: {split: test}\n", "    cat: {split: test}\n    dog: {split: test}\n")
+    assert set(done.planned()) == prepared("dog") | SCORING | REPORT
+
+
+def test_an_added_training_scene_is_prepared_alone_and_everything_is_trained_again(done):
+    done.edit("config/tiny.yaml", "    cat: {split: test}\n", "    cat: {split: test}\n    dog: {split: train, lacks: [sar]}\n")
+    statistics = {"Taking the statistics of the training pixels"}
+    assert set(done.planned()) == prepared("dog") | statistics | TRAINING | SCORING | MAPPING | REPORT
+
+
+def test_an_added_seed_is_trained_alone(done):
+    assert (
+        set(done.planned("--config", "seeds=[0,1]")) == {job.replace("seed 0", "seed 1") for job in TRAINING | SCORING} | REPORT
+    )
+
+
+def test_a_broken_raster_is_said_in_one_line_before_anything_is_made_of_it(done):
+    raster = done.path("results/tiny/scenes/ant/sar.tif")
+    with rasterio.open(raster) as source:
+        values, profile = source.read(), source.profile
+    values[:, :8] = np.inf
+    with rasterio.open(raster, "w", **profile) as target:
+        target.write(values)
+    before = {path for path in done.path("results").rglob("*") if path.is_file()}
+    ran = done.run()
+    said = {line for line in ran.stdout.splitlines() if "infinite" in line}
+    assert ran.returncode == 1 and len(said) == 1 and "results/tiny/scenes/ant/sar.tif" in said.pop()
+    after = {path for path in done.path("results").rglob("*") if path.is_file()}
+    assert before - after == {done.path("results/tiny/checked/ant.json")} and not after - before
+
+
+def test_a_run_that_was_killed_in_training_goes_on_where_it_was(done):
+    shutil.rmtree(done.path("results/tiny/models"))
+    longer = ("--config", 'training={"teacher_steps":40,"student_steps":1,"save_every":2,"validate_every":40}', "methods=[dis2]")
+    with done.path("killed.log").open("w") as log:
+        killed = subprocess.Popen(done.command(*longer), cwd=done.folder, stdout=log, stderr=log, start_new_session=True)
+        wait_for_a_file(done.path("results/tiny/state/teacher"), killed)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    assert not done.path("results/tiny/models/teacher/0/weights.safetensors").exists()
+    assert done.run("--unlock").returncode == 0
+    again = done.run(*longer)
+    assert again.returncode == 0 and "going on from step" in again.stdout, again.stdout
+    assert "Nothing to be done" in done.run(*longer).stdout
+
+
+def wait_for_a_file(folder: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    """Until a training has saved a state."""
+    end = time.monotonic() + seconds
+    while not any(path.is_file() and ".part" not in path.name for path in folder.rglob("*")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)

@@ -1,0 +1,89 @@
+"""What the rules share: where files are, and what a job's code is."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from dis2.fingerprint import fingerprint, pins
+from dis2.models.registry import method_of
+
+PINS = pins(Path(workflow.basedir, "constraints.txt"), "lightning-fabric", "numpy", "scipy", "torch")
+TRAIN_ENV = "../envs/train-gpu.yaml" if os.environ.get("DIS2_GPU") else "../envs/train.yaml"
+code = cache(fingerprint)
+
+
+def results(path):
+    """A file of this data set."""
+    return f"{PLAN.folder}/{path}"
+
+
+def parent(path):
+    """The folder that a file lies in."""
+    return str(Path(path).parent)
+
+
+def one_of(names):
+    """A wildcard that is one of these names."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def stores(scenes):
+    """The tiles of scenes: folders, of whose changes their manifests tell and their times do not."""
+    return [ancient(results(f"tiles/{scene}.zarr")) for scene in scenes]
+
+
+def manifests(scenes):
+    """What says that these stores are whole."""
+    return [results(f"tiles/{scene}.manifest.json") for scene in scenes]
+
+
+def model(method, seed):
+    """What a trained model is to those who use it."""
+    return [results(f"models/{method}/{seed}/{name}") for name in ("weights.safetensors", "model.json")]
+
+
+def training(method, seed):
+    """All that a training leaves."""
+    return [*model(method, seed), *(results(f"models/{method}/{seed}/{name}") for name in ("history.jsonl", "curves.png"))]
+
+
+def teacher_of(wildcards):
+    """The teacher that a method starts from, if it does."""
+    return model("teacher", wildcards.seed) if wildcards.method in PLAN.from_teacher else []
+
+
+def scored_model(wildcards):
+    """The model that is evaluated, or mapped with: maps are those of the first seed."""
+    return model(PLAN.model(wildcards.method), getattr(wildcards, "seed", PLAN.seed))
+
+
+def training_code(method):
+    """The code that trains a method: the loop, its network and its objective."""
+    return code("dis2.training.train", *method_of(method).modules)
+
+
+def model_code(stage, method):
+    """A stage's code, and that of the network which it runs."""
+    return code(stage, method_of(PLAN.model(method)).network)
+
+
+def truths():
+    """What is known about built-in scenes."""
+    return [results(f"scenes/{scene}/truth.json") for scenes in PLAN.simulated().values() for scene in scenes]
+
+
+def maps():
+    """The maps of all methods, how sure they are and what they are made from."""
+    return [
+        results(f"maps/{method}/{scene}/{combination}{kind}.tif")
+        for method in PLAN.run.methods
+        for scene, combinations in PLAN.run.maps.items()
+        for combination in combinations
+        for kind in ("", ".confidence", ".sensors")
+    ]
+
+
+wildcard_constraints:
+    scene=one_of(PLAN.data.scenes),
+    method=one_of([*PLAN.trained, *PLAN.scored]),
+    seed=one_of(map(str, PLAN.run.seeds)),

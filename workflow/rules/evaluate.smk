@@ -1,0 +1,74 @@
+"""Models to scores and maps: one job per model, and per model and scene."""
+
+
+rule evaluate:
+    """Every combination of sensors on the test split, in one pass."""
+    input:
+        model=scored_model,
+        stores=stores(PLAN.data.scenes_of("test")),
+        manifests=manifests(PLAN.data.scenes_of("test")),
+    output:
+        scores=results("evaluation/{method}/{seed}.json"),
+    log:
+        results("logs/evaluate/{method}-{seed}.log"),
+    benchmark:
+        results("benchmarks/evaluate/{method}-{seed}.tsv")
+    conda:
+        TRAIN_ENV
+    threads: PLAN.run.evaluation.threads
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=PLAN.split_settings(["test"], "evaluation"),
+        model=lambda wildcards, input: parent(input.model[0]),
+        tiles=lambda wildcards, input: parent(input.stores[0]),
+        zeros=lambda wildcards: [] if PLAN.model(wildcards.method) == wildcards.method else ["--zeros"],
+        code=lambda wildcards: model_code("dis2.evaluation.evaluate", wildcards.method),
+    message:
+        "Evaluating {wildcards.method}, seed {wildcards.seed}"
+    shell:
+        "python -m dis2 evaluate {params.model:q} --settings {params.settings:q} --split test {params.zeros:q}"
+        " --tiles {params.tiles:q} --out {output.scores:q} 2>&1 | tee -i {log:q}"
+
+
+for number, (combinations, scenes) in enumerate(PLAN.mapped().items()):
+
+    rule:
+        """The maps of a scene; a rule for each set of combinations that scenes are mapped with."""
+        name:
+            f"predict_{number}" if number else "predict"
+        input:
+            model=scored_model,
+            rasters=lambda wildcards: PLAN.rasters(wildcards.scene),
+            shifts=rules.register.output.shifts,
+        output:
+            maps=[results(f"maps/{{method}}/{{scene}}/{name}.tif") for name in combinations],
+            confidence=[results(f"maps/{{method}}/{{scene}}/{name}.confidence.tif") for name in combinations],
+            sensors=[results(f"maps/{{method}}/{{scene}}/{name}.sensors.tif") for name in combinations],
+        log:
+            results("logs/predict/{method}-{scene}.log"),
+        benchmark:
+            results("benchmarks/predict/{method}-{scene}.tsv")
+        wildcard_constraints:
+            scene=one_of(scenes),
+        conda:
+            TRAIN_ENV
+        threads: PLAN.run.prediction.threads
+        resources:
+            mem_mb=8000,
+            runtime=240,
+            gpu=1,
+        params:
+            settings=lambda wildcards: PLAN.map_settings(wildcards.scene),
+            model=lambda wildcards, input: parent(input.model[0]),
+            combinations=combinations,
+            folder=lambda wildcards, output: parent(output.maps[0]),
+            code=lambda wildcards: model_code("dis2.prediction.predict", wildcards.method),
+        message:
+            "Mapping {wildcards.scene} with {wildcards.method}"
+        shell:
+            "python -m dis2 predict {params.model:q} --settings {params.settings:q} --scene {wildcards.scene:q}"
+            " --shifts {input.shifts:q} --combinations {params.combinations:q}"
+            " --out {params.folder:q} 2>&1 | tee -i {log:q}"

@@ -1,0 +1,144 @@
+"""Rasters to tiles: one job per scene and step."""
+
+for number, (sensors, scenes) in enumerate(PLAN.simulated().items()):
+
+    rule:
+        """A built-in scene and the truth about it; a rule for each set of sensors that scenes have."""
+        name:
+            f"simulate_{number}" if number else "simulate"
+        output:
+            rasters=[results(f"scenes/{{scene}}/{sensor}.tif") for sensor in sensors],
+            labels=results("scenes/{scene}/labels.tif"),
+            truth=results("scenes/{scene}/truth.json"),
+        log:
+            results("logs/simulate/{scene}.log"),
+        benchmark:
+            results("benchmarks/simulate/{scene}.tsv")
+        wildcard_constraints:
+            scene=one_of(scenes),
+        conda:
+            "../envs/prepare.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            settings=lambda wildcards: PLAN.simulate_settings(wildcards.scene),
+            folder=lambda wildcards, output: parent(output.truth),
+            code=code("dis2.raster.simulate"),
+        message:
+            "Simulating {wildcards.scene}"
+        shell:
+            "python -m dis2 simulate --settings {params.settings:q} --scene {wildcards.scene:q}"
+            " --out {params.folder:q} 2>&1 | tee -i {log:q}"
+
+
+rule check:
+    """What is wrong with a scene's rasters is said before anything is computed."""
+    input:
+        files=lambda wildcards: PLAN.files(wildcards.scene),
+    output:
+        seen=results("checked/{scene}.json"),
+    log:
+        results("logs/check/{scene}.log"),
+    benchmark:
+        results("benchmarks/check/{scene}.tsv")
+    priority: 1
+    conda:
+        "../envs/prepare.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
+        code=code("dis2.raster.check"),
+    message:
+        "Checking the rasters of {wildcards.scene}"
+    shell:
+        "python -m dis2 check --settings {params.settings:q} --scene {wildcards.scene:q}"
+        " --out {output.seen:q} 2>&1 | tee -i {log:q}"
+
+
+rule register:
+    """How far each sensor lies beside the reference."""
+    input:
+        rasters=lambda wildcards: PLAN.rasters(wildcards.scene),
+        checked=rules.check.output.seen,
+    output:
+        shifts=results("registered/{scene}.json"),
+        picture=report(
+            results("registered/{scene}.png"),
+            caption="../report/registration.rst",
+            category="Registration",
+            labels={"scene": "{scene}"},
+        ),
+    log:
+        results("logs/register/{scene}.log"),
+    benchmark:
+        results("benchmarks/register/{scene}.tsv")
+    conda:
+        "../envs/prepare.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
+        code=code("dis2.raster.register"),
+    message:
+        "Registering the sensors of {wildcards.scene}"
+    shell:
+        "python -m dis2 register --settings {params.settings:q} --scene {wildcards.scene:q}"
+        " --out {output.shifts:q} --picture {output.picture:q} 2>&1 | tee -i {log:q}"
+
+
+rule tile:
+    """All sensors and labels of a scene on one grid, as one store."""
+    input:
+        files=lambda wildcards: PLAN.files(wildcards.scene),
+        shifts=rules.register.output.shifts,
+    output:
+        store=directory(results("tiles/{scene}.zarr")),
+        manifest=results("tiles/{scene}.manifest.json"),
+    log:
+        results("logs/tile/{scene}.log"),
+    benchmark:
+        results("benchmarks/tile/{scene}.tsv")
+    conda:
+        "../envs/prepare.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
+        code=code("dis2.tiles.cut"),
+    message:
+        "Tiling {wildcards.scene}"
+    shell:
+        "python -m dis2 tile --settings {params.settings:q} --scene {wildcards.scene:q}"
+        " --shifts {input.shifts:q} --out {output.store:q} 2>&1 | tee -i {log:q}"
+
+
+rule statistics:
+    """Mean and spread of every band, and how often each class occurs."""
+    input:
+        stores=stores(PLAN.data.scenes_of("train")),
+        manifests=manifests(PLAN.data.scenes_of("train")),
+    output:
+        statistics=results("statistics.json"),
+    log:
+        results("logs/statistics.log"),
+    benchmark:
+        results("benchmarks/statistics.tsv")
+    conda:
+        "../envs/prepare.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=PLAN.split_settings(["train"]),
+        tiles=lambda wildcards, input: parent(input.stores[0]),
+        code=code("dis2.tiles.statistics"),
+    message:
+        "Taking the statistics of the training pixels"
+    shell:
+        "python -m dis2 statistics --settings {params.settings:q} --tiles {params.tiles:q}"
+        " --out {output.statistics:q} 2>&1 | tee -i {log:q}"

@@ -1,0 +1,35 @@
+"""All of the above to one page."""
+
+
+rule report:
+    """One HTML file that works offline."""
+    input:
+        truths=truths(),
+        shifts=expand(rules.register.output.shifts, scene=PLAN.prepared),
+        pictures=expand(rules.register.output.picture, scene=PLAN.prepared),
+        stores=stores(PLAN.prepared),
+        manifests=manifests(PLAN.prepared),
+        statistics=rules.statistics.output.statistics,
+        models=[file for method in PLAN.trained for seed in PLAN.run.seeds for file in training(method, seed)],
+        scores=expand(rules.evaluate.output.scores, method=PLAN.scored, seed=PLAN.run.seeds),
+        maps=maps(),
+    output:
+        page=report(results("report/index.html"), caption="../report/page.rst", category="Report"),
+    log:
+        results("logs/report.log"),
+    benchmark:
+        results("benchmarks/report.tsv")
+    conda:
+        "../envs/prepare.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=PLAN.report_settings(),
+        results=lambda wildcards, output: parent(parent(output.page)),
+        code=code("dis2.report.page"),
+    message:
+        "Writing the report"
+    shell:
+        "python -m dis2 report --settings {params.settings:q} --results {params.results:q}"
+        " --out {output.page:q} 2>&1 | tee -i {log:q}"

@@ -1,0 +1,89 @@
+"""Tiles to models: one job per method and seed."""
+
+
+rule train:
+    """The teacher or a rival."""
+    input:
+        stores=stores(PLAN.data.scenes_of("train", "validation")),
+        manifests=manifests(PLAN.data.scenes_of("train", "validation")),
+        statistics=rules.statistics.output.statistics,
+        teacher=teacher_of,
+    output:
+        *model("{method}", "{seed}"),
+        history=results("models/{method}/{seed}/history.jsonl"),
+        curves=report(
+            results("models/{method}/{seed}/curves.png"),
+            caption="../report/training.rst",
+            category="Training",
+            labels={"method": "{method}", "seed": "{seed}"},
+        ),
+    log:
+        results("logs/train/{method}-{seed}.log"),
+    benchmark:
+        results("benchmarks/train/{method}-{seed}.tsv")
+    wildcard_constraints:
+        method=one_of(method for method in PLAN.trained if method != "dis2"),
+    conda:
+        TRAIN_ENV
+    threads: PLAN.run.training.threads
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=1,
+    params:
+        settings=PLAN.split_settings(["train", "validation"], "model", "training"),
+        tiles=lambda wildcards, input: parent(input.stores[0]),
+        teacher=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
+        state=results("state/{method}/{seed}"),
+        model=lambda wildcards, output: parent(output.history),
+        code=lambda wildcards: training_code(wildcards.method),
+        pins=PINS,
+    message:
+        "Training {wildcards.method}, seed {wildcards.seed}"
+    shell:
+        "python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --seed {wildcards.seed}"
+        " --tiles {params.tiles:q} --statistics {input.statistics:q} {params.teacher:q}"
+        " --state {params.state:q} --out {params.model:q} 2>&1 | tee -i {log:q}"
+
+
+rule distill:
+    """The student, which takes any combination of sensors."""
+    input:
+        stores=stores(PLAN.data.scenes_of("train", "validation")),
+        manifests=manifests(PLAN.data.scenes_of("train", "validation")),
+        statistics=rules.statistics.output.statistics,
+        teacher=model("teacher", "{seed}"),
+    output:
+        *model("dis2", "{seed}"),
+        history=results("models/dis2/{seed}/history.jsonl"),
+        curves=report(
+            results("models/dis2/{seed}/curves.png"),
+            caption="../report/training.rst",
+            category="Training",
+            labels={"method": "dis2", "seed": "{seed}"},
+        ),
+    log:
+        results("logs/distill/{seed}.log"),
+    benchmark:
+        results("benchmarks/distill/{seed}.tsv")
+    conda:
+        TRAIN_ENV
+    threads: PLAN.run.training.threads
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=1,
+    params:
+        settings=PLAN.split_settings(["train", "validation"], "model", "training"),
+        tiles=lambda wildcards, input: parent(input.stores[0]),
+        teacher=lambda wildcards, input: parent(input.teacher[0]),
+        state=results("state/dis2/{seed}"),
+        model=lambda wildcards, output: parent(output.history),
+        code=training_code("dis2"),
+        pins=PINS,
+    message:
+        "Distilling the student, seed {wildcards.seed}"
+    shell:
+        "python -m dis2 distill --settings {params.settings:q} --seed {wildcards.seed} --teacher {params.teacher:q}"
+        " --tiles {params.tiles:q} --statistics {input.statistics:q}"
+        " --state {params.state:q} --out {params.model:q} 2>&1 | tee -i {log:q}"
