@@ -1,6 +1,6 @@
 """The picture in the README: what the sensors of a scene see, its labels, and the student's maps with sensors missing.
 
-    python benchmarks/picture.py [results/builtin] [maple]
+python benchmarks/picture.py [results/builtin] [maple]
 """
 
 import json
@@ -23,7 +23,9 @@ def main(results: Path, scene: str) -> None:
     scores = json.loads((results / "evaluation" / "dis2" / "0.json").read_text())["combinations"]
     store = open_store(store_path(results / "tiles", scene))
     window = Window(0, 0, store.grid.height, store.grid.width)
-    colors = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in card["colors"]] + [[255] * 3] * (256 - len(card["colors"])))
+    colors = np.array(
+        [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in card["colors"]] + [[255] * 3] * (256 - len(card["colors"]))
+    )
     maps = sorted((results / "maps" / "dis2" / scene).glob("*.confidence.tif"), key=lambda path: -path.name.count("+"))
     names = [path.name.removesuffix(".confidence.tif") for path in maps]
     columns = max(len(store.sensors) + 1, len(names))
@@ -37,7 +39,11 @@ def main(results: Path, scene: str) -> None:
             show(axes, colors[source.read(1)].astype(np.uint8), f"{name}  (test mIoU {100 * scores[name]['scores']['miou']:.1f})")
     for axes in [*above, *below]:
         axes.axis("off")
-    figure.legend(handles=[patch(color, name) for color, name in zip(card["colors"], card["classes"], strict=True)], loc="outside lower center", ncols=8)
+    figure.legend(
+        handles=[patch(color, name) for color, name in zip(card["colors"], card["classes"], strict=True)],
+        loc="outside lower center",
+        ncols=8,
+    )
     OUT.parent.mkdir(exist_ok=True)
     figure.savefig(OUT, dpi=80)
 

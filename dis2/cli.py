@@ -127,7 +127,7 @@ def predict(arguments: argparse.Namespace, settings: Settings) -> None:
 def report(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.report.page import report
 
-    report(settings("data"), settings("report"), arguments.results, arguments.out)
+    report(settings("data"), settings("report"), arguments.results, arguments.out, arguments.only)
 
 
 def schema(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -211,6 +211,9 @@ def parser() -> argparse.ArgumentParser:
     it.out("PATH", "the map, its confidence beside it (with --scene a folder for <combination>.tif)")
     it = stages.add("report", report, "write the report: one HTML file that works offline")
     it.path("--results", "FOLDER", "results/<dataset>", required=True).out("HTML", "the page")
+    it.parser.add_argument(
+        "--only", nargs="+", metavar="METHOD/SEED", help="the evaluations to show (default: all that there are)"
+    )
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dis2.config.data import IGNORE
-from dis2.models.layers import STRIDE
+from dis2.models.layers import STRIDE, fold
 from dis2.models.prediction import Slot
 
 TEMPERATURE = 2.0
@@ -92,11 +92,15 @@ def compensation_term(slots: Sequence[Slot], targets: Sequence[Tensor], hidden: 
 
 
 def feature_terms(student: Sequence[Tensor], teacher: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Smooth L1 between channel-normalised features, cell by cell, weighted by how far the teacher can be trusted there."""
-    terms = [
-        weighed_mean(F.smooth_l1_loss(normalised(a), normalised(b), reduction="none").mean(1, keepdim=True), weight)
-        for a, b, weight in zip(student, teacher, weights, strict=True)
-    ]
+    """Smooth L1 between channel-normalised features, cell by cell, weighted by how far the teacher can be trusted there.
+
+    The student's batch may hold several views of the teacher's: [V B, ...] beside [B, ...].
+    """
+    terms = []
+    for a, b, weight in zip(student, teacher, weights, strict=True):
+        views = len(a) // len(b)
+        distance = F.smooth_l1_loss(normalised(a), fold(normalised(b), views), reduction="none").mean(1, keepdim=True)
+        terms.append(weighed_mean(distance, fold(weight, views)))
     return torch.stack(terms).mean(0).mean()
 
 
@@ -138,5 +142,4 @@ def _hsic(a: Tensor, b: Tensor) -> Tensor:
 
 def normalised(x: Tensor) -> Tensor:
     """Zero mean and unit variance over the channels of each cell, whatever the number of dimensions behind them."""
-    x = x.float()
-    return (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    return F.layer_norm(x.float().movedim(1, -1), x.shape[1:2]).movedim(-1, 1)

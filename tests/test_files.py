@@ -39,7 +39,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, fault):
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_part(tmp_path):
-    with pytest.raises(UserError, match=r"a\.json: cannot be written \(No space left on device\)"), whole(tmp_path / "a.json") as part:
+    with (
+        pytest.raises(UserError, match=r"a\.json: cannot be written \(No space left on device\)"),
+        whole(tmp_path / "a.json") as part,
+    ):
         part.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert left(tmp_path) == []
@@ -61,7 +64,9 @@ def test_a_name_that_cannot_be_written_is_one_line(tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "cannot be read"), (b'{"a": ', "not JSON"), (b"\xff\xfe{}", "not JSON")], ids=["missing", "cut", "bytes"]
+    ("content", "told"),
+    [(None, "cannot be read"), (b'{"a": ', "not JSON"), (b"\xff\xfe{}", "not JSON")],
+    ids=["missing", "cut", "bytes"],
 )
 def test_json_that_cannot_be_read_is_one_line(tmp_path, content, told):
     if content is not None:

@@ -182,6 +182,12 @@ def test_features_are_compared_whatever_their_gain_offset_and_number_of_channels
     assert feature_terms([a], [b], [0 * weight]) == 0
 
 
+def test_features_of_several_views_are_compared_with_the_one_of_the_teacher():
+    first, second, b, weight = *torch.randn(3, 2, 8, 4, 4), torch.rand(2, 1, 4, 4)
+    alone = [feature_terms([view], [b], [weight]) for view in (first, second)]
+    assert feature_terms([torch.cat([first, second])], [b], [weight]) == about(sum(alone) / 2)
+
+
 def test_features_worked_out_by_hand():
     """+-1 against -+1: smooth L1 of 2 is 1.5; a token has no cells; the mean is over levels, then samples."""
     a, weight = torch.tensor([[[[5.0]], [[3.0]]]]), torch.ones(1, 1, 1, 1)

@@ -48,7 +48,10 @@ def test_a_class_that_is_neither_true_nor_predicted_does_not_count():
 
 def test_no_pixel_has_no_score():
     nothing = np.zeros((3, 3), np.int64)
-    assert all(np.isnan(score) for score in (miou(nothing), accuracy(nothing), kappa(nothing), mean(f1(nothing)), Calibration.empty(5).ece))
+    assert all(
+        np.isnan(score)
+        for score in (miou(nothing), accuracy(nothing), kappa(nothing), mean(f1(nothing)), Calibration.empty(5).ece)
+    )
 
 
 @given(SEEDS, st.integers(0, 200))

@@ -78,5 +78,12 @@ class ClasswiseDecoder(nn.Module):
             x = up(narrow(x), skip)
             x = (x.unflatten(0, (batch, count)) + skip.unsqueeze(1)).flatten(0, 1)
             x = F.relu(norm(x))  # [B k, C / 2, 2 h, 2 w]
-            maps.append(torch.einsum("bkchw,kc->bkhw", x.unflatten(0, (batch, count)), heads[first : first + count]))
+            maps.append(_evidence(x, heads[first : first + count]))
         return self.to_mix(x).unflatten(0, (batch, count)).flatten(1, 2), maps
+
+
+def _evidence(x: Tensor, heads: Tensor) -> Tensor:
+    """Each class's features [B k, C, h, w] weighed by that class's head [k, C]: [B, k, h, w]."""
+    height, width = x.shape[-2:]
+    cells = x.permute(0, 2, 3, 1).flatten(1, 2).unflatten(0, (-1, len(heads)))  # [B, k, h w, C]
+    return (cells @ heads.unsqueeze(-1)).view(*cells.shape[:2], height, width)

@@ -22,6 +22,10 @@ class Slot:
     """[B, 1, h, w]"""
 
 
+Offers = dict[str, dict[str, list[Slot]]]
+"""Slots by target and source."""
+
+
 @dataclass
 class Features:
     """What a network saw on its way to the logits."""
@@ -38,6 +42,8 @@ class Features:
     """[B, C, H, W]"""
     attention: Tensor | None = None
     """class scores before the gate: [B, K, h, w] at level 4"""
+    offers: Offers = field(default_factory=dict)
+    """what each sensor offers for each slot, by target and source: levels 1 to 4, [B, C, h, w]"""
     compensated: dict[str, list[Slot]] = field(default_factory=dict)
     """levels 1 to 4 of the sensors that are not complete"""
 

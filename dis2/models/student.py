@@ -7,7 +7,7 @@ from torch import Tensor
 from dis2.config.model import ModelSettings
 from dis2.models import teacher
 from dis2.models.compensation import Compensations
-from dis2.models.prediction import Encoded, Slot
+from dis2.models.prediction import Encoded, Offers, Slot
 
 
 class Network(teacher.Network):
@@ -19,11 +19,11 @@ class Network(teacher.Network):
         super().__init__(sensors, classes, settings)
         self.compensation = Compensations(self.sensors, settings.width)
 
-    def compensated(self, encoded: Encoded, available: Tensor) -> dict[str, list[Slot]]:
-        return self.compensation(encoded, available, self.offers(encoded, available))
-
-    def offers(self, encoded: Encoded, available: Tensor) -> dict[str, dict[str, list[Slot]]]:
+    def offers(self, encoded: Encoded, available: Tensor) -> Offers:
         """What each sensor offers for each slot that is not wholly observed."""
         everywhere = available.all(0).tolist()
         wanted = [s for s, there in zip(self.sensors, everywhere, strict=True) if not there or s not in encoded.complete]
         return self.compensation.offers(encoded, wanted)
+
+    def compensated(self, encoded: Encoded, available: Tensor, offers: Offers) -> dict[str, list[Slot]]:
+        return self.compensation(encoded, available, offers)

@@ -10,7 +10,7 @@ from dis2.models.classwise import ClasswiseAttention, ClasswiseDecoder
 from dis2.models.encoder import AuxiliaryDecoder, Encoders
 from dis2.models.fusion import HierarchicalFusion
 from dis2.models.layers import widths
-from dis2.models.prediction import Encoded, Features, Images, Prediction, Slot, Validity
+from dis2.models.prediction import Encoded, Features, Images, Offers, Prediction, Slot, Validity
 from dis2.models.slots import Slots
 
 
@@ -45,16 +45,21 @@ class Network(nn.Module):
 
     def decode(self, encoded: Encoded, available: Tensor) -> Prediction:
         """Fusion and decoding as if only some sensors were there: available [V B, N] holds V views of the batch."""
-        compensated = self.compensated(encoded, available)
+        offers = self.offers(encoded, available)
+        compensated = self.compensated(encoded, available, offers)
         stems, slots, validity = self.slots(encoded, available, compensated)
         fused, token = self.fusion(slots)
         scores, features = self.attention(fused[-1], validity)
         logits, scales, penultimate = self.decoder(scores, features, fused, stems)
         height, width = encoded.size
         auxiliary = {sensor: self.auxiliary[sensor](levels) for sensor, levels in encoded.levels.items()} if self.training else {}
-        found = Features(scales, auxiliary, fused, token, penultimate, scores, compensated)
+        found = Features(scales, auxiliary, fused, token, penultimate, scores, offers, compensated)
         return Prediction(logits[..., :height, :width], found)
 
-    def compensated(self, encoded: Encoded, available: Tensor) -> dict[str, list[Slot]]:
+    def offers(self, encoded: Encoded, available: Tensor) -> Offers:
+        """What sensors tell about each other: here nothing."""
+        return {}
+
+    def compensated(self, encoded: Encoded, available: Tensor, offers: Offers) -> dict[str, list[Slot]]:
         """What fills the slots of missing sensors: here nothing."""
         return {}

@@ -80,8 +80,9 @@ def data_of(model: Model, folder: Path, files: dict[str, list[str]]) -> Data:
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UserError(f"--{sensor}: not a sensor of {folder}, which knows {', '.join(card.sensors)}{hint}")
     sensors = {name: Sensor.model_validate({"bands": bands, "kind": card.kinds[name]}) for name, bands in card.sensors.items()}
+    classes = {name: ClassLabel(color=color) for name, color in zip(card.classes, card.colors, strict=True)}
     scene = Scene(sensors={sensor: tuple(listed) for sensor, listed in files.items()})
-    return Data(name="map", sensors=sensors, classes={name: ClassLabel() for name in card.classes}, scenes={"map": scene})
+    return Data(name="map", sensors=sensors, classes=classes, scenes={"map": scene})
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def write_maps(
         }
         mapper = Mapper(model, readers, list(outs))
         maps = [
-            stack.enter_context(open_map(out, rasters.place, model.card.classes, model.card.colors, combination))
+            stack.enter_context(open_map(out, rasters.place, model.card.classes, rasters.data.colors, combination))
             for combination, out in outs.items()
         ]
         progress = stack.enter_context(bar(sum(map(len, covered.values())), f"predict {rasters.scene}", "window"))

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 DOWNSAMPLED = 2.0
 """From this ratio of resolutions on, interpolation would skip source pixels: they are averaged."""
 CELL = 256
-"""GDAL's values depend on the window that it is asked for, in the last digits or by far: it is asked for cells of this side alone."""
+"""GDAL's values depend on the window that it is asked for, in the last digits or by far: so it is asked for these cells alone."""
 KEPT = 32 * 2**20
 """Bytes of cells that a file keeps for windows to come, which may overlap."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,15 +106,16 @@ def _at(document: Any, keys: Iterable[str]) -> float | None:
     return None if document is None else float(document)
 
 
-def read_findings(data: Data, results: Path) -> Findings:
-    """Everything that `results` holds of this data set; only an evaluation must be there."""
+def read_findings(data: Data, results: Path, only: Collection[str] | None = None) -> Findings:
+    """Everything that `results` holds of this data set, or only some `method/seed`; an evaluation must be there."""
     notes: list[str] = []
-    evaluations = _evaluations(data, results / "evaluation", notes)
+    evaluations = _evaluations(data, results / "evaluation", notes, only)
     registered = {scene: read_json(path) for scene in data.scenes if (path := results / "registered" / f"{scene}.json").is_file()}
     if missing := [scene for scene in data.scenes if scene not in registered]:
         notes.append(f"No registration result for {', '.join(missing)}.")
     truths = {scene: read_json(path) for scene in registered if (path := results / "scenes" / scene / "truth.json").is_file()}
-    models = _by_method_and_seed(results / "models", "*/*/model.json")
+    trained = only and {*only, *(f"teacher/{name.split('/')[1]}" for name in only)}
+    models = _by_method_and_seed(results / "models", "*/*/model.json", trained)
     histories = {method: {seed: _history(path.parent) for seed, path in seeds.items()} for method, seeds in models.items()}
     cards = {method: {seed: read_json(path) for seed, path in seeds.items()} for method, seeds in models.items()}
     if missing := [method for method in evaluations if method not in cards and not method.startswith("teacher-")]:
@@ -122,10 +123,10 @@ def read_findings(data: Data, results: Path) -> Findings:
     return Findings(data, results, evaluations, cards, histories, registered, truths, notes)
 
 
-def _evaluations(data: Data, folder: Path, notes: list[str]) -> dict[str, dict[int, Document]]:
+def _evaluations(data: Data, folder: Path, notes: list[str], only: Collection[str] | None) -> dict[str, dict[int, Document]]:
     """Evaluations of this data set by method and seed, the project's own method first; others are left out, and it is said."""
     found: dict[str, dict[int, Document]] = {}
-    for method, seeds in _by_method_and_seed(folder, "*/*.json").items():
+    for method, seeds in _by_method_and_seed(folder, "*/*.json", only).items():
         for seed, path in seeds.items():
             document = read_json(path)
             if document.get("sensors") != list(data.sensors) or document.get("classes") != list(data.classes):
@@ -147,12 +148,12 @@ def _evaluations(data: Data, folder: Path, notes: list[str]) -> dict[str, dict[i
     return dict(sorted(found.items(), key=lambda item: (item[0] != "dis2", item[0].startswith("teacher"), item[0])))
 
 
-def _by_method_and_seed(folder: Path, pattern: str) -> dict[str, dict[int, Path]]:
-    """Files of `<method>/<seed>` under a folder, in order of the seeds."""
+def _by_method_and_seed(folder: Path, pattern: str, only: Collection[str] | None) -> dict[str, dict[int, Path]]:
+    """Files of `<method>/<seed>` under a folder, or only of some, in order of the seeds."""
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.glob(pattern)):
         method, seed = path.relative_to(folder).with_suffix("").parts[:2]
-        if seed.isdecimal():
+        if seed.isdecimal() and (only is None or f"{method}/{seed}" in only):
             found.setdefault(method, {})[int(seed)] = path
     return {method: dict(sorted(seeds.items())) for method, seeds in found.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ class Picture:
     uri: str | None
 
 
-def report(data: Data, settings: ReportSettings, results: Path, out: Path) -> None:
+def report(data: Data, settings: ReportSettings, results: Path, out: Path, only: Collection[str] | None = None) -> None:
     """Writes the page to `out`, and beside it `figures/` and `tables/` with each figure and table as a file."""
-    findings = read_findings(data, results)
+    findings = read_findings(data, results, only)
     scenes = shown_scenes(findings, tuple(settings.scenes))
     made = {table.name: table for table in all_tables(findings)}
     drawn = {figure.name: figure for figure in all_figures(findings, made)}

@@ -27,9 +27,7 @@ def cut(data: Data, settings: GridSettings, scene: str, shifts: Path, out: Path)
         }
         for sensor, reader in readers.items():
             if reader.count != (bands := data.sensors[sensor].bands):
-                raise UserError(
-                    f"scene {scene}: sensors.{sensor}.bands: {bands} its files have {reader.count}; mend one"
-                )
+                raise UserError(f"scene {scene}: sensors.{sensor}.bands: {bands} its files have {reader.count}; mend one")
         header = _header(data, settings, scene, grid, readers, found)
         labels = stack.enter_context(open_scene_labels(data, settings, scene, grid)) if header.labelled else None
         writer = stack.enter_context(new_store(out, header))

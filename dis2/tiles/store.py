@@ -80,7 +80,8 @@ def new_store(path: Path, header: Header) -> Iterator[Writer]:
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         group = zarr.create_group(part, zarr_format=3, attributes={"dis2": _described(header)})
-        _georeference(group, header.grid)
+        for part_of in (group, group.create_group("valid")):
+            _georeference(part_of, header.grid)
         yield Writer(group, header)
         manifest_of(path).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
@@ -98,8 +99,8 @@ def manifest_of(path: Path) -> Path:
 
 
 def digests(path: Path) -> dict[str, str]:
-    """The digest of every file of a store."""
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    """The digest of every file of a store; hidden ones (a workflow's timestamp) are none of its."""
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     return {file.relative_to(path).as_posix(): _digest(file) for file in files}
 
 
@@ -160,8 +161,9 @@ def open_store(path: Path, verify: bool = True) -> Store:
     if not manifest_of(path).is_file():
         raise UserError(f"{path}: not whole, for {manifest_of(path).name} is not beside it; run `dis2 tile` again")
     manifest = read_json(manifest_of(path))
-    if manifest.get("format") != FORMAT:
-        raise UserError(f"{path}: written in format {manifest.get('format')}, this version reads {FORMAT}; run `dis2 tile` again")
+    written = manifest.get("format") if isinstance(manifest, dict) else None
+    if written != FORMAT:
+        raise UserError(f"{path}: written in format {written}, this version reads {FORMAT}; run `dis2 tile` again")
     if verify and (wrong := _misfits(manifest["files"], digests(path))):
         raise UserError(f"{path}: {wrong[0]} does not fit the manifest; the store is damaged: delete it and run tile again")
     return Store(path, zarr.open_group(path, mode="r"))
@@ -197,7 +199,7 @@ def _create(group: zarr.Group, name: str, bands: int, dtype: str, grid: Grid, si
         compressors=[codec, Crc32cCodec()],
         fill_value=fill,
         dimension_names=(*((f"{name}_band",) if bands else ()), "y", "x"),
-        attributes={"grid_mapping": "spatial_ref"} if grid.crs else {},
+        attributes={"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"} if grid.crs else {},
     )
 
 

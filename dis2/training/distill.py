@@ -23,6 +23,7 @@ from dis2.training.objective import Batch
 from dis2.training.views import three_views
 
 RAMP_IN, RAMP_OUT = 0.1, 2 / 3
+CELLS = 16
 
 
 class Objective(objective.Objective):
@@ -42,7 +43,6 @@ class Objective(objective.Objective):
         views, teacher = self.views(batch), cast(Any, self.teacher)
         available = batch.tensor(views)
         encoded = network.encode(batch.images, batch.valid)
-        offers = network.offers(encoded, available)
         prediction = network.decode(encoded, available)
         whole = torch.from_numpy(batch.there.all(1)).to(batch.labels.device).float()
         with torch.no_grad():
@@ -52,9 +52,9 @@ class Objective(objective.Objective):
         trust = trusted(told.logits, batch.labels) * whole.view(-1, 1, 1, 1)
         distilled = {
             "compensation": self._compensation(prediction, taught, encoded, available),
-            "features": strength * _features(prediction, told, trust, len(views)),
-            "logits": strength * _logits(prediction, told, trust, len(views)),
-            "disentanglement": self._disentanglement(offers, encoded, taught),
+            "features": strength * _features(prediction, told, trust),
+            "logits": _logits(prediction, told, trust, len(views)),
+            "disentanglement": self._disentanglement(prediction.features.offers, encoded, taught),
         }
         return {**self.segmentation(prediction, batch, len(views)), **distilled}
 
@@ -71,11 +71,14 @@ class Objective(objective.Objective):
         return torch.stack(terms).mean() if terms else prediction.logits.new_zeros(())
 
     def _disentanglement(self, offers: dict[str, dict[str, list[Slot]]], encoded: Encoded, taught: Encoded) -> Tensor:
-        """Every pair of measured sensors, at levels 1 to 3."""
+        """Every pair of measured sensors, at an even choice of the cells of levels 1 to 3."""
         there = {sensor: shares[0].flatten(1).any(1) for sensor, shares in encoded.valid.items()}
         terms = [
             disentanglement_term(
-                slot.features, encoded.levels[source][level], taught.levels[target][level], there[source] & there[target]
+                thinned(slot.features),
+                thinned(encoded.levels[source][level]),
+                thinned(taught.levels[target][level]),
+                there[source] & there[target],
             )
             for target, sources in offers.items()
             if target in encoded.levels
@@ -83,6 +86,12 @@ class Objective(objective.Objective):
             for level, slot in enumerate(slots[:3])
         ]
         return torch.stack(terms).mean() if terms else next(iter(encoded.stems.values())).new_zeros(())
+
+
+def thinned(x: Tensor) -> Tensor:
+    """Every n-th row and column, so that about CELLS a side are left."""
+    stride = max(1, min(x.shape[-2:]) // CELLS)
+    return x[..., ::stride, ::stride]
 
 
 def ramp(progress: float) -> float:
@@ -97,18 +106,14 @@ def trusted(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.where((labels == IGNORE).unsqueeze(1), probability.amax(1, keepdim=True), truth)
 
 
-def _features(student: Prediction, teacher: Prediction, trust: Tensor, views: int) -> Tensor:
+def _features(student: Prediction, teacher: Prediction, trust: Tensor) -> Tensor:
     """Fused maps, token and penultimate features of every view, towards the teacher's."""
     mine, told = student.features, teacher.features
     assert mine.token is not None and told.token is not None and mine.penultimate is not None and told.penultimate is not None
     pairs = list(zip([*mine.fused, mine.penultimate], [*told.fused, told.penultimate], strict=True))
-    weights = [fold(F.adaptive_avg_pool2d(trust, (b.shape[-2], b.shape[-1])), views) for _, b in pairs]
-    token = fold(trust.mean((1, 2, 3)).view(-1, 1), views)
-    return feature_terms(
-        [*(a for a, _ in pairs), mine.token],
-        [*(fold(b, views) for _, b in pairs), fold(told.token, views)],
-        [*weights, token],
-    )
+    weights = [F.adaptive_avg_pool2d(trust, (b.shape[-2], b.shape[-1])) for _, b in pairs]
+    token = trust.mean((1, 2, 3)).view(-1, 1)
+    return feature_terms([*(a for a, _ in pairs), mine.token], [*(b for _, b in pairs), told.token], [*weights, token])
 
 
 def _logits(student: Prediction, teacher: Prediction, trust: Tensor, views: int) -> Tensor:

@@ -67,6 +67,7 @@ class Loop:
         return state
 
     def _go(self, fabric: Fabric, network: Any, optimiser: Any, state: State) -> None:
+        again = "go on" if self.state_folder else "begin anew (nothing is kept without --state)"
         stop: list[int] = []
         before = signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
         state.tensors.setdefault("average", {k: v.detach().clone().float() for k, v in self.network.state_dict().items()})
@@ -84,7 +85,7 @@ class Loop:
                     if stop or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
                     if stop:
-                        print(f"stopped by signal {stop[0]} after step {state.step}; run again to go on", file=sys.stderr)
+                        print(f"stopped by signal {stop[0]} after step {state.step}; run again to {again}", file=sys.stderr)
                         raise Interrupted(143)
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -109,7 +110,7 @@ class Loop:
         fabric.backward(loss)
         norm = fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
         if not torch.isfinite(loss) or not torch.isfinite(norm):  # type: ignore[arg-type]
-            named = ", ".join(f"{name} {float(term):.3g}" for name, term in terms.items())
+            named = ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
             raise UserError(
                 f"the loss is not finite at step {state.step} ({named}); lower training.learning_rate, or check the rasters"
             )
@@ -120,8 +121,8 @@ class Loop:
         line = {
             "step": state.step,
             "learning_rate": rate,
-            "loss": float(loss),
-            **{name: float(term) for name, term in terms.items()},
+            "loss": loss.item(),
+            **{name: term.item() for name, term in terms.items()},
         }
         state.history.append(line)
         if state.step % self.settings.validate_every == 0 or state.step == self.steps:

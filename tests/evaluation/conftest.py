@@ -1,3 +1,3 @@
-"""The tiles and the teacher of the training tests."""
+"""The tiles and models of the training tests."""
 
-from tests.training.conftest import teacher, tiles  # noqa: F401
+from tests.training.conftest import model, plain_curves, teacher, tiles  # noqa: F401

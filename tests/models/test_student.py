@@ -49,7 +49,7 @@ class TestStudent(NetworkTester):
         valid["echo"][..., 32:] = False
         encoded = network.encode(images, valid)
         available = torch.ones(1, 3, dtype=torch.bool)
-        compensated = network.compensated(encoded, available)
+        compensated = network.decode(encoded, available).features.compensated
         _, slots, share = network.slots(encoded, available, compensated)
         index, added = network.sensors.index("echo"), network.slots
         assert set(compensated) == {"echo"} and share[0, index, 0].tolist() == [1, 1, 0, 0]

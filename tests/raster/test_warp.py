@@ -62,17 +62,17 @@ def test_what_is_seen_beside_its_place_is_put_where_it_belongs(tmp_path, shift, 
 
 @pytest.fixture(scope="module")
 def rough(tmp_path_factory):
-    """A coarse turned raster of another CRS with holes, on a grid of many blocks of GDAL's; by how validity is told."""
-    folder, side = tmp_path_factory.mktemp("rough"), 50
-    values = np.random.default_rng(1).normal(size=(2, side, side)).astype("float32")
-    there = np.random.default_rng(2).random((side, side)) > 0.1
-    transform = around(PLACE @ (300, 150), NEXT_UTM, 20, side, 8.0)
-    files = {
-        "nodata": raster(folder / "a.tif", np.where(there, values, -9), transform, NEXT_UTM, nodata=-9),
-        "mask": raster(folder / "b.tif", values, transform, NEXT_UTM, mask=there),
-    }
-    grid = Grid(UTM, PLACE, 300, 600)
-    return grid, {name: (file, read(file, grid, shift=Shift(0.3, 0.6))) for name, file in files.items()}
+    """Turned rasters of another CRS with holes, coarser and finer than a grid of several cells; by how validity is told."""
+    grid, found = Grid(UTM, PLACE, 300, 600), {}
+    for told, side, resolution in (("nodata", 50, 8.0), ("mask", 600, 0.7)):
+        values = np.random.default_rng(1).normal(size=(1, side, side)).astype("float32")
+        there = np.random.default_rng(2).random((side, side)) > 0.1
+        values = values if told == "mask" else np.where(there, values, -9)
+        how = {"mask": there} if told == "mask" else {"nodata": -9}
+        transform = around(PLACE @ (300, 150), NEXT_UTM, 20, side, resolution)
+        file = raster(tmp_path_factory.mktemp("rough") / "a.tif", values, transform, NEXT_UTM, **how)
+        found[told] = (file, read(file, grid, shift=Shift(0.3, 0.6)))
+    return grid, found
 
 
 @given(st.sampled_from(["nodata", "mask"]), st.integers(0, 299), st.integers(0, 599), st.integers(1, 300), st.integers(1, 600))

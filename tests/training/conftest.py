@@ -1,7 +1,8 @@
-"""Tiles and a teacher that the training tests share."""
+"""Tiles and trained models that the tests share."""
 
 import pytest
 
+from dis2.training import curves
 from tests.training.tiny import made, trained
 
 
@@ -11,5 +12,24 @@ def tiles(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def teacher(tiles, tmp_path_factory):
-    return trained(tiles, "teacher", tmp_path_factory.mktemp("models") / "teacher")
+def model(tiles, tmp_path_factory):
+    """The folder of a method's model; each is trained once, without a break."""
+    folder, found = tmp_path_factory.mktemp("models"), {}
+
+    def of(method):
+        if method not in found:
+            found[method] = trained(tiles, method, folder / method, of("teacher") if method == "dis2" else None)
+        return found[method]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def teacher(model):
+    return model("teacher")
+
+
+@pytest.fixture(autouse=True)
+def plain_curves(monkeypatch, tmp_path_factory):
+    """Drawing takes as long as such a training."""
+    monkeypatch.setattr(curves, "draw", lambda history, title, path: path.write_text(title))

@@ -10,19 +10,23 @@ from safetensors.torch import load_file
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.models.files import read_card
+from dis2.raster.grid import Window
+from dis2.tiles.split import in_split
+from dis2.training.curves import draw
 from dis2.training.train import _steps
 from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, write
 
 
-def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, teacher, tmp_path):
-    card = read_card(trained(tiles, "dis2", tmp_path, teacher))
+def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, model):
+    folder = model("dis2")
+    card = read_card(folder)
     assert (card.method, card.sensors, card.classes, card.reference, card.resolution) == ("dis2", SENSORS, CLASSES, "eye", 1.0)
     assert list(card.sensors) == list(SENSORS) and card.settings == MODEL and card.seed == 3
     assert card.statistics == read_json(tiles / "statistics.json")["sensors"]
-    assert card.parameters == sum(x.numel() for x in load_file(tmp_path / "weights.safetensors").values())
-    best = max((line for line in history(tmp_path) if "validation" in line), key=lambda line: line["mean_miou"])
+    assert card.parameters == sum(x.numel() for x in load_file(folder / "weights.safetensors").values())
+    best = max((line for line in history(folder) if "validation" in line), key=lambda line: line["mean_miou"])
     assert card.validation == best["validation"] and len(card.validation) == 7 and card.training["best_step"] == best["step"]
-    assert card.training["settings"] == settings().model_dump(mode="json") and card.training["steps"] == 8
+    assert card.training["settings"] == settings().model_dump(mode="json") and card.training["steps"] == 6
     assert {"seconds", "tiles_per_second", "peak_memory_mb", "device", "threads"} <= set(card.training)
     assert set(card.provenance["data"]) == {"ant", "bee", "cat"} and card.provenance["teacher"]
     assert set(card.provenance) == {"code", "data", "teacher", "versions", "revision"}
@@ -32,7 +36,7 @@ def test_the_teacher_trains_on_whole_scenes_and_is_validated_with_every_sensor(t
     assert set(read_card(teacher).validation) == {"eye+echo+relief"}
 
 
-def test_test_pixels_are_not_read(tiles, teacher, tmp_path):
+def test_test_pixels_are_not_read(tiles, model, teacher, tmp_path):
     """NaN and false labels in the test scene, and no test scene at all, leave the trained weights bit-equal."""
     poisoned, without = (shutil.copytree(tiles, tmp_path / name) for name in ("poisoned", "without"))
     images, valid, labels = scene("dog", 9)
@@ -45,8 +49,8 @@ def test_test_pixels_are_not_read(tiles, teacher, tmp_path):
     )
     shutil.rmtree(without / "dog.zarr")
     (without / "dog.manifest.json").unlink()
-    models = [trained(it, "dis2", tmp_path / f"model-{it.name}", teacher) for it in (tiles, poisoned, without)]
-    clean, *others = (load_file(model / "weights.safetensors") for model in models)
+    models = [trained(it, "dis2", tmp_path / f"model-{it.name}", teacher) for it in (poisoned, without)]
+    clean, *others = (load_file(it / "weights.safetensors") for it in (model("dis2"), *models))
     assert all(torch.equal(clean[name], other[name]) for other in others for name in clean)
 
 
@@ -55,9 +59,6 @@ def test_test_blocks_are_not_read(tiles, tmp_path):
     blocks = {"by": "block", "size": 24, "gap": 0, "folds": 3, "fold": 1}
     scenes = {"ant": {"sensors": {s: f"{s}.tif" for s in SENSORS}, "labels": "labels.tif"}}
     described = data(scenes=scenes, split=blocks)
-    from dis2.raster.grid import Window
-    from dis2.tiles.split import in_split
-
     test = in_split(described, "ant", "test", Window(0, 0, *SIZE), *SIZE)
     assert 0.1 < test.mean() < 0.6
     poisoned = shutil.copytree(tiles, tmp_path / "poisoned")
@@ -65,7 +66,7 @@ def test_test_blocks_are_not_read(tiles, tmp_path):
     images = {s: np.where(test, np.float32(np.nan), x) for s, x in images.items()}
     valid = {s: np.where(test, ~v, v) for s, v in valid.items()}
     write(poisoned, "ant", images, valid, np.where(test, (labels + 1) % len(CLASSES), labels).astype(np.uint8))
-    models = [trained(it, "sensor-dropout", tmp_path / f"model-{it.name}", data=described) for it in (tiles, poisoned)]
+    models = [trained(it, "teacher", tmp_path / f"model-{it.name}", data=described) for it in (tiles, poisoned)]
     clean, other = (load_file(model / "weights.safetensors") for model in models)
     assert all(torch.equal(clean[name], other[name]) for name in clean)
 
@@ -119,11 +120,17 @@ def test_a_teacher_of_other_statistics_is_refused(tiles, teacher, tmp_path):
         trained(other, "dis2", tmp_path / "out", teacher)
 
 
-def test_a_student_is_no_teacher(tiles, teacher, tmp_path):
-    student = trained(tiles, "dis2", tmp_path / "student", teacher)
+def test_a_student_is_no_teacher(tiles, model, tmp_path):
     with pytest.raises(UserError, match="a model of dis2, not a teacher"):
-        trained(tiles, "dis2", tmp_path / "out", student)
+        trained(tiles, "dis2", tmp_path / "out", model("dis2"))
 
 
 def test_a_student_of_another_chunk_size_takes_the_same_teacher(tiles, teacher, tmp_path):
     assert trained(tiles, "dis2", tmp_path / "out", teacher, model=MODEL.model_copy(update={"class_chunk": 2})).is_dir()
+
+
+def test_the_curves_are_a_picture(tmp_path):
+    line = {"learning_rate": 0.1, "loss": 1.0, "dice": 0.5}
+    lines = [{"step": step, **line} for step in range(1, 5)]
+    draw([*lines, {"step": 5, **line, "validation": {"eye": 0.4}, "mean_miou": 0.4}], "a method", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -44,14 +44,14 @@ def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
 
 
 def settings(**changes) -> TrainingSettings:
-    """Eight steps of every method, with a validation after the fourth and the last."""
+    """Six steps of a teacher or student, with a validation after the third and the last."""
     few = {
         "tile": 32,
         "batch": 2,
-        "teacher_steps": 8,
-        "student_steps": 8,
-        "validate_every": 4,
-        "validation_tiles": 3,
+        "teacher_steps": 6,
+        "student_steps": 6,
+        "validate_every": 3,
+        "validation_tiles": 2,
         "save_every": 100,
     }
     return TrainingSettings.model_validate(few | changes)

@@ -27,9 +27,10 @@ rule report:
     params:
         settings=PLAN.report_settings(),
         results=lambda wildcards, output: parent(parent(output.page)),
+        only=[f"{method}/{seed}" for method in PLAN.scored for seed in PLAN.run.seeds],
         code=code("dis2.report.page"),
     message:
         "Writing the report"
     shell:
         "python -m dis2 report --settings {params.settings:q} --results {params.results:q}"
-        " --out {output.page:q} 2>&1 | tee -i {log:q}"
+        " --only {params.only:q} --out {output.page:q} 2>&1 | tee -i {log:q}"

@@ -1,0 +1,114 @@
+"""The evaluation stage: every combination with its confusion matrix and all that follows from it."""
+
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dis2.combinations import combinations, name_of
+from dis2.config.evaluation import EvaluationSettings
+from dis2.errors import UserError
+from dis2.evaluation.evaluate import FAILURES, evaluate
+from dis2.files import read_json
+from dis2.models.files import CARD
+from tests.training.tiny import CLASSES, SENSORS, data
+
+NAMES = [name_of(c) for c in combinations(tuple(SENSORS))]
+
+
+@pytest.fixture
+def evaluated(tiles, model, tmp_path):
+    def of(method="dis2", split="test", zeros=False, tile=32, folder=None, **changes):
+        settings = EvaluationSettings(tile=tile, batch=2, bins=10)
+        evaluate(data(**changes), settings, folder or model(method), tiles, tmp_path / "found.json", split, zeros)
+        return read_json(tmp_path / "found.json")
+
+    return of
+
+
+def test_every_combination_has_its_confusion_matrix_and_the_scores_that_follow_from_it(evaluated):
+    found = evaluated()
+    assert list(found["combinations"]) == NAMES and found["method"] == "dis2" and found["scenes"] == ["dog"]
+    for entry in found["combinations"].values():
+        for part in (entry, entry["all_pixels"]):
+            matrix, scores = np.array(part["confusion"]), part["scores"]
+            hit = np.diag(matrix)
+            iou = hit / (matrix.sum(0) + matrix.sum(1) - hit)
+            assert list(scores["iou"].values()) == pytest.approx(iou.tolist(), abs=1e-6) and list(scores["iou"]) == list(CLASSES)
+            assert scores["miou"] == pytest.approx(iou.mean(), abs=1e-6)
+            assert scores["oa"] == pytest.approx(hit.sum() / matrix.sum(), abs=1e-6) and scores["pixels"] == matrix.sum()
+            reliability = part["reliability"]
+            assert sum(reliability["count"]) == matrix.sum() and sum(reliability["right"]) == hit.sum()
+            apart = np.abs(np.array(reliability["right"]) - reliability["confidence"]).sum() / matrix.sum()
+            assert scores["ece"] == pytest.approx(apart, abs=1e-6)
+
+
+def test_all_combinations_are_scored_on_the_same_pixels(evaluated):
+    found = evaluated()
+    rows = {str(np.sum(entry["confusion"], 1)) for entry in found["combinations"].values()}
+    every = {str(np.sum(entry["all_pixels"]["confusion"], 1)) for entry in found["combinations"].values()}
+    assert len(rows) == len(every) == 1
+    assert 0 < found["protocol"]["pixels"] < found["protocol"]["labelled_pixels"]
+
+
+def test_the_summary_is_that_of_a_loop_over_all_failures(evaluated):
+    found = evaluated()
+    miou = {name: entry["scores"]["miou"] for name, entry in found["combinations"].items()}
+    summary = found["summary"]
+    assert summary["mean_miou"] == pytest.approx(np.mean(list(miou.values())), abs=1e-6)
+    assert summary["worst"]["miou"] == min(miou.values()) == miou[summary["worst"]["combination"]]
+    assert summary["drop"] == {name: pytest.approx(miou[NAMES[0]] - score, abs=1e-6) for name, score in miou.items()}
+    for p in FAILURES:
+        total = weight = 0.0
+        for fails in itertools.product([True, False], repeat=3):
+            if not all(fails):
+                chance = np.prod([p if failed else 1 - p for failed in fails])
+                total += chance * miou[name_of(s for s, failed in zip(SENSORS, fails, strict=True) if not failed)]
+                weight += chance
+        assert summary["expected"][str(p)] == pytest.approx(total / weight, abs=1e-6)
+
+
+def test_a_teacher_fed_zeros_is_named_so_and_scores_otherwise(evaluated):
+    plain, zeros = evaluated("teacher"), evaluated("teacher", zeros=True)
+    assert (plain["method"], zeros["method"]) == ("teacher", "teacher-zeros")
+    assert plain["combinations"][NAMES[0]] == zeros["combinations"][NAMES[0]]
+    assert plain["combinations"]["echo"]["confusion"] != zeros["combinations"]["echo"]["confusion"]
+    assert plain["protocol"] == zeros["protocol"]
+
+
+def test_the_split_that_is_asked_for_is_scored(evaluated):
+    assert evaluated(split="validation")["scenes"] == ["cat"]
+
+
+def test_the_same_model_gives_the_same_file(evaluated):
+    assert json.dumps(evaluated()) == json.dumps(evaluated())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"sensors": {"eye": 4, "echo": 2}, "scenes": {}},
+            "sensors: the model has eye .*relief .*the config eye .4 bands., echo .2 bands.; train",
+        ),
+        ({"sensors": dict(reversed(SENSORS.items()))}, "sensors: the model has eye .*the config relief"),
+        ({"sensors": SENSORS | {"eye": 3}}, "sensors: the model has eye .4 bands.*the config eye .3 bands."),
+        ({"classes": ("water", "soil", "tree")}, "classes: the model has water, tree, soil, the config water, soil, tree"),
+    ],
+)
+def test_data_that_do_not_fit_the_model_are_one_clear_line(evaluated, changes, said):
+    with pytest.raises(UserError, match=said) as error:
+        evaluated(**changes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_model_is_one_clear_line(evaluated, model, tmp_path):
+    with pytest.raises(UserError, match="model.json: cannot be read"):
+        evaluated(folder=tmp_path)
+    damaged = shutil.copytree(model("dis2"), tmp_path / "damaged")
+    (damaged / CARD).write_text("{}")
+    with pytest.raises(UserError, match="model.json: method: Field required; not a model of this version") as error:
+        evaluated(folder=damaged)
+    assert "\n" not in str(error.value)

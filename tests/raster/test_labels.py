@@ -1,0 +1,130 @@
+"""Labels of rasters and of polygons are the same classes, and what means nothing is one line."""
+
+import json
+
+import numpy as np
+import pyogrio.raw
+import pytest
+import shapely
+from affine import Affine
+from pyproj import Transformer
+
+from dis2.config.data import IGNORE, Labels
+from dis2.errors import UserError
+from dis2.raster.grid import Grid, Window
+from dis2.raster.labels import open_labels
+from tests.made import NEXT_UTM, PLACE, UTM, data_of, raster
+
+pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided")
+GRID = Grid(UTM, PLACE, 20, 24)
+CLASSES = {"mud": {"values": [10, "silt"]}, "reed": {}, "sand": {"values": [30, 31]}}
+DATA = data_of({}, classes={name: spec | ({} if spec else {"values": [20]}) for name, spec in CLASSES.items()}, ignore=[0, 99])
+
+
+def read(file, grid=GRID, attribute=None, window=None, data=DATA):
+    with open_labels(Labels(file=str(file), attribute=attribute), data, grid) as reader:
+        return reader.read(window or Window(0, 0, grid.height, grid.width))
+
+
+def test_values_become_the_index_of_their_class(tmp_path):
+    values = np.resize([10, 20, 30, 31, 0, 99], (1, 20, 24)).astype("int32")
+    wanted = np.resize([0, 1, 2, 2, IGNORE, IGNORE], (20, 24))
+    assert np.array_equal(read(raster(tmp_path / "a.tif", values)), wanted)
+    assert np.array_equal(read(raster(tmp_path / "b.tif", values.astype("float32"))), wanted)
+
+
+def test_without_values_a_class_is_its_place_in_the_list(tmp_path):
+    values = np.resize([0, 1, 2, 255], (1, 20, 24)).astype("uint8")
+    assert np.array_equal(read(raster(tmp_path / "a.tif", values), data=data_of({})), values[0])
+
+
+def test_nodata_and_what_lies_beyond_the_raster_have_no_class(tmp_path):
+    values = np.full((1, 10, 10), 10, "uint8")
+    values[0, 0] = 7
+    labels = read(raster(tmp_path / "a.tif", values, PLACE @ Affine.translation(5, 5), nodata=7))
+    assert (labels[6:15, 5:15] == 0).all() and (labels != IGNORE).sum() == 90
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.full((1, 20, 24), 11, "uint8"), "label value 11 is no class; known: 0, 10, 20, 30, 31, 99"),
+        (np.full((1, 20, 24), 10.5, "float32"), "label value 10.5 is no class"),
+        (np.full((3, 20, 24), 10, "uint8"), "3 bands; labels have one band"),
+    ],
+    ids=["unknown", "fraction", "colours"],
+)
+def test_a_raster_that_tells_no_classes_is_one_line(tmp_path, values, told):
+    with pytest.raises(UserError, match=told) as caught:
+        read(raster(tmp_path / "a.tif", values))
+    assert "a.tif" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def box(left, top, right, bottom, transform=PLACE):
+    """A rectangle in pixels of the grid."""
+    return shapely.Polygon([transform @ corner for corner in ((left, top), (right, top), (right, bottom), (left, bottom))])
+
+
+def polygons(path, boxes, values, crs="EPSG:32633", name="cover"):
+    pyogrio.raw.write(path, shapely.to_wkb(np.array(boxes)), [np.array(values)], [name], geometry_type="Polygon", crs=crs)
+    return path
+
+
+BOXES = [box(0, 0, 12, 10), box(6, 4, 20, 16), box(2, 12, 5, 18), shapely.Polygon()]
+WANTED = np.full((20, 24), IGNORE)
+WANTED[0:10, 0:12], WANTED[4:16, 6:20], WANTED[12:18, 2:5] = 0, 2, 1
+
+
+@pytest.mark.parametrize("values", [["mud", "sand", "reed", "mud"], ["silt", "30", "20", "0"]], ids=["names", "values"])
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_polygons_become_classes_and_the_later_one_wins(tmp_path, values, suffix):
+    file = polygons(tmp_path / f"a.{suffix}", BOXES, values)
+    assert np.array_equal(read(file, attribute="cover"), WANTED)
+    window = Window(3, 5, 11, 13)
+    assert np.array_equal(read(file, attribute="cover", window=window), WANTED[window.slices])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64"])
+def test_an_attribute_may_be_a_number(tmp_path, dtype):
+    file = polygons(tmp_path / "a.gpkg", BOXES, np.array([10, 31, 20, 99], dtype))
+    assert np.array_equal(read(file, attribute="cover"), WANTED)
+
+
+def test_polygons_of_another_crs_come_to_their_place(tmp_path):
+    there = shapely.segmentize(BOXES[0], 1)
+    away = Transformer.from_crs(UTM.to_wkt(), NEXT_UTM.to_wkt(), always_xy=True)
+    moved = shapely.transform(there, lambda xy: np.column_stack(away.transform(xy[:, 0], xy[:, 1])))
+    labels = read(polygons(tmp_path / "a.gpkg", [moved], ["mud"], crs="EPSG:32632"), attribute="cover")
+    assert (labels[1:9, 1:11] == 0).all() and (labels[:, 13:] == IGNORE).all() and (labels[11:] == IGNORE).all()
+
+
+def test_without_georeference_polygons_are_in_columns_and_rows(tmp_path):
+    file = polygons(tmp_path / "a.shp", [box(2, 3, 5, 9, Affine.identity())], ["mud"], crs=None)
+    labels = read(file, Grid(None, Affine.identity(), 20, 24), "cover")
+    assert (labels[3:9, 2:5] == 0).all() and (labels == 0).sum() == 18
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "crs", "told"),
+    [
+        ("covre", "mud", "EPSG:32633", "no attribute 'covre'; name one of those that there are: cover"),
+        ("cover", "lava", "EPSG:32633", "cover = lava is no class; known: 10, silt, mud"),
+        ("cover", "mud", None, "has no CRS"),
+    ],
+    ids=["attribute", "value", "CRS"],
+)
+def test_polygons_that_tell_no_classes_are_one_line(tmp_path, attribute, value, crs, told):
+    with pytest.raises(UserError, match=told) as caught:
+        read(polygons(tmp_path / "a.shp", BOXES[:1], [value], crs), attribute=attribute)
+    assert "a.shp" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "no such file"), (json.dumps([1]), "no readable vector file")], ids=["missing", "JSON"]
+)
+def test_a_vector_file_that_cannot_be_read_is_one_line(tmp_path, content, told):
+    if content:
+        (tmp_path / "a.geojson").write_text(content)
+    with pytest.raises(UserError, match=told) as caught:
+        read(tmp_path / "a.geojson", attribute="cover")
+    assert "\n" not in str(caught.value)

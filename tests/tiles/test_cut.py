@@ -1,0 +1,99 @@
+"""The tile stage writes what the one warp reads, with shifts taken out, and nothing of a scene that does not fit."""
+
+import json
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from dis2.config.data import IGNORE
+from dis2.config.grid import GridSettings
+from dis2.errors import UserError
+from dis2.raster.grid import Shift, Window
+from dis2.raster.scene import open_scene_labels, open_sensor, places, scene_grid
+from dis2.tiles.cut import cut
+from dis2.tiles.store import open_store
+from tests.made import PIXELS, PLACE, data_of, raster, scene
+
+SIDE = 300
+"""More than one cell of the warp and one chunk of the store."""
+
+
+def shifts(folder, **found):
+    path = folder / "shifts.json"
+    path.write_text(json.dumps({"sensors": {name: {"shift": {"dx": dx, "dy": dy}} for name, (dx, dy) in found.items()}}))
+    return path
+
+
+@pytest.mark.parametrize("side", [40, SIDE])
+def test_a_store_holds_what_the_warp_reads(tmp_path, side):
+    lidar = np.random.default_rng(0).normal(size=(1, side, side)).astype("float32")
+    lidar[0, 5:9, 7] = -9
+    made = scene(tmp_path, side)
+    made["sensors"]["lidar"] = (raster(tmp_path / "l.tif", lidar, PLACE @ Affine.translation(3, -2), nodata=-9),)
+    data, settings = data_of({"bog": made}), GridSettings()
+    cut(data, settings, "bog", shifts(tmp_path, thermal=(0, 0), lidar=(1.25, -0.5)), tmp_path / "bog.zarr")
+    there, window = open_store(tmp_path / "bog.zarr"), Window(0, 0, side, side)
+    grid = scene_grid(data, settings, "bog")
+    assert there.grid == grid and there.reference == "thermal" and there.labelled
+    for sensor, shift in (("thermal", Shift()), ("lidar", Shift(1.25, -0.5))):
+        with open_sensor(data, settings, "bog", sensor, grid, shift) as reader:
+            bands, valid = reader.read(window)
+        image, measured = there.image(sensor, window)
+        assert image.dtype == bands.dtype and np.array_equal(measured, valid) and valid.mean() > 0
+        assert np.array_equal(image, np.where(valid, bands, 0))
+    with open_scene_labels(data, settings, "bog", grid) as reader:
+        assert np.array_equal(there.labels(window), reader.read(window))
+
+
+def test_a_whole_shift_brings_pixels_back_bit_by_bit(tmp_path):
+    made = scene(tmp_path, 40)
+    seen = np.arange(1600, dtype="float32").reshape(1, 40, 40)
+    made["sensors"]["lidar"] = (raster(tmp_path / "l.tif", np.roll(seen, (-3, 2), (1, 2))),)
+    cut(data_of({"bog": made}), GridSettings(), "bog", shifts(tmp_path, lidar=(2, -3)), tmp_path / "bog.zarr")
+    image, valid = open_store(tmp_path / "bog.zarr").image("lidar", Window(0, 0, 40, 40))
+    assert (
+        valid[3:, :38].all()
+        and not valid[:3].any()
+        and not valid[:, 38:].any()
+        and np.array_equal(image[:, valid], seen[:, valid])
+    )
+
+
+def test_a_scene_without_a_sensor_or_labels_has_none(tmp_path):
+    made = scene(tmp_path, 40, split=None)
+    data = data_of({"bog": {"sensors": {"thermal": made["sensors"]["thermal"]}}})
+    cut(data, GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
+    there = open_store(tmp_path / "bog.zarr")
+    assert there.sensors == ("thermal",) and not there.labelled and (there.labels(Window(0, 0, 40, 40)) == IGNORE).all()
+
+
+def test_chips_are_kept_as_they_are_in_their_places(tmp_path):
+    rng, chips, values = np.random.default_rng(0), {}, {}
+    for name, shape in (("a", (20, 30)), ("b", (25, 10)), ("c", (9, 9))):
+        values[name] = rng.integers(1, 99, (2, *shape), dtype="uint16")
+        labels = raster(tmp_path / f"{name}-y.tif", rng.integers(0, 3, (1, *shape), dtype="uint8"), crs=None)
+        chips[name] = {"sensors": {"thermal": raster(tmp_path / f"{name}.tif", values[name], crs=None)}, "labels": labels}
+    data = data_of({"bog": {"split": "train", "chips": chips}})
+    cut(data, PIXELS, "bog", shifts(tmp_path), tmp_path / "bog.zarr")
+    there = open_store(tmp_path / "bog.zarr")
+    assert there.chips == {place.name: place.window for place in places(data, PIXELS, "bog")}
+    for name, window in there.chips.items():
+        image, valid = there.image("thermal", window)
+        assert np.array_equal(image, values[name]) and valid.all() and (there.labels(window) < 3).all()
+    assert there.valid("thermal", Window(0, 0, there.grid.height, there.grid.width)).sum() == 20 * 30 + 25 * 10 + 9 * 9
+
+
+@pytest.mark.parametrize("fault", ["bands", "shifts", "missing", "label"])
+def test_what_does_not_fit_is_one_line_and_no_store(tmp_path, fault):
+    made, found = scene(tmp_path, 40), shifts(tmp_path)
+    if fault == "shifts":
+        found.unlink()
+    elif fault == "label":
+        made["labels"] = raster(tmp_path / "bad.tif", np.full((1, 40, 40), 77, "uint8"))
+    else:
+        made["sensors"]["lidar"] = made["sensors"]["thermal"] if fault == "bands" else (str(tmp_path / "none.tif"),)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError) as caught:
+        cut(data_of({"bog": made}), GridSettings(), "bog", found, tmp_path / "out" / "bog.zarr")
+    assert "\n" not in str(caught.value) and list((tmp_path / "out").iterdir()) == []

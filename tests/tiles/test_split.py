@@ -1,0 +1,82 @@
+"""Splits share no pixel, and by block no training pixel is near what is tested."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter
+
+from dis2.raster.grid import Window
+from dis2.tiles.split import in_split
+from tests.made import data_of
+
+SCENE = {"sensors": {"thermal": "t.tif"}, "labels": "l.tif"}
+HEIGHT, WIDTH = 150, 190
+SPLITS = ("train", "validation", "test")
+
+
+def blocks_of(name="pond", **split):
+    return data_of({name: SCENE}, split={"by": "block", "size": 32, "gap": 5} | split)
+
+
+def masks(data, height=HEIGHT, width=WIDTH, scene="pond"):
+    return [in_split(data, scene, split, Window(0, 0, height, width), height, width) for split in SPLITS]
+
+
+@given(st.integers(0, 99), st.integers(0, 20), st.sampled_from([16, 20, 33]), st.integers(3, 6))
+@settings(max_examples=25, deadline=None)
+def test_no_pixel_is_within_the_gap_of_one_that_matters_more(seed, gap, size, folds):
+    gap = min(gap, size)
+    data = blocks_of(seed=seed, gap=gap, size=size, folds=folds)
+    train, validation, test = masks(data)
+    assert test.any()
+    assert not (train & validation).any() and not (train & test).any() and not (validation & test).any()
+    near_test, near_validation = (maximum_filter(mask, 2 * gap + 1, mode="constant") for mask in (test, validation_blocks(data)))
+    assert not (near_test & (train | validation)).any() and not (near_validation & train).any()
+
+
+def validation_blocks(data):
+    """Whole validation blocks, with the rim that their distance to the tests takes from them."""
+    told = data.model_copy(update={"split": data.split.model_copy(update={"gap": 0})})
+    return masks(told)[1]
+
+
+def test_only_the_gap_is_lost():
+    train, validation, test = masks(blocks_of(gap=0))
+    assert (train | validation | test).all()
+    lost = ~np.any(masks(blocks_of()), axis=0)
+    assert 0 < lost.mean() < 0.5 and np.array_equal(masks(blocks_of())[2], test)
+
+
+def test_the_seed_and_the_fold_change_the_deal_and_nothing_else_does():
+    deal = masks(blocks_of())[2]
+    assert np.array_equal(deal, masks(blocks_of())[2])
+    assert not np.array_equal(deal, masks(blocks_of(seed=1))[2])
+    assert not (deal & masks(blocks_of(fold=1))[2]).any()
+    assert not np.array_equal(deal, masks(blocks_of("lake"), scene="lake")[2])
+
+
+def test_every_fold_tests_its_own_blocks_and_all_together_the_scene():
+    tested = sum(masks(blocks_of(fold=fold))[2].astype(int) for fold in range(5))
+    assert (tested == 1).all()
+
+
+def test_scenes_of_one_block_are_dealt_to_all_splits():
+    names = [f"pond{i}" for i in range(30)]
+    data = data_of(dict.fromkeys(names, SCENE), split={"by": "block", "size": 32, "gap": 5})
+    assert all(any(masks(data, 30, 30, name)[split].all() for name in names) for split in range(3))
+
+
+@given(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH - 1), st.integers(1, 60), st.integers(1, 60))
+@settings(max_examples=25, deadline=None)
+def test_a_window_tells_what_the_whole_scene_tells(y, x, height, width):
+    window = Window(y, x, min(height, HEIGHT - y), min(width, WIDTH - x))
+    data = blocks_of()
+    for split, mask in zip(SPLITS, masks(data), strict=True):
+        assert np.array_equal(in_split(data, "pond", split, window, HEIGHT, WIDTH), mask[window.slices])
+
+
+@pytest.mark.parametrize("split", [*SPLITS, None])
+def test_by_scene_a_scene_is_of_its_split_alone(split):
+    told = masks(data_of({"pond": SCENE | {"split": split}}))
+    assert [mask.all() for mask in told] == [split == name for name in SPLITS] == [mask.any() for mask in told]

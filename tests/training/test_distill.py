@@ -1,0 +1,107 @@
+"""DLKD: what the student is taught, when, and how far the teacher is trusted."""
+
+import numpy as np
+import pytest
+import torch
+
+from dis2.config.data import IGNORE
+from dis2.training import distill
+from dis2.training.distill import ramp, trusted
+from tests.models.tester import SENSORS, batch_of, complete, fresh, objective_of, sample, together
+
+DISTILLED = {"compensation", "features", "logits", "disentanglement"}
+
+
+@pytest.fixture
+def teacher():
+    return fresh("teacher", seed=1).requires_grad_(False)
+
+
+def terms(teacher, samples, views=None, student=None, **changes):
+    """The terms of a batch, by default of the teacher itself as a student."""
+    objective = objective_of("dis2", teacher)
+    if student is None:
+        student = fresh("dis2", seed=2)
+        objective.start(student)
+    if views is not None:
+        objective.views = lambda batch: np.array(views)
+    found = objective.terms(student.train(), batch_of(*together(samples), **changes))
+    return {name: term.item() for name, term in found.items()}
+
+
+def whole(seed):
+    images, _ = sample(seed=seed)
+    return images, complete(images)
+
+
+@pytest.mark.parametrize(("progress", "strength"), [(0, 0), (0.05, 0.5), (0.1, 1), (0.5, 1), (2 / 3, 1), (5 / 6, 0.5), (1, 0)])
+def test_distillation_comes_in_over_a_tenth_and_leaves_over_the_last_third(progress, strength):
+    assert ramp(progress) == pytest.approx(strength)
+
+
+def test_the_teacher_is_trusted_by_its_probability_of_the_truth_or_of_its_choice_where_there_is_none():
+    logits = torch.tensor([[0.7, 0.2, 0.1]]).log().view(1, 3, 1, 1).expand(1, 3, 1, 3)
+    assert trusted(logits, torch.tensor([[[0, 2, IGNORE]]])).flatten().tolist() == pytest.approx([0.7, 0.1, 0.7])
+
+
+def test_every_term_has_a_weight_in_the_config(teacher):
+    found = terms(teacher, [whole(0), sample(("eye",), seed=1)])
+    assert set(found) == set(type(objective_of("dis2", teacher).weights).model_fields)
+
+
+def test_a_student_that_sees_everything_as_its_teacher_does_has_nothing_to_learn_from_it(teacher):
+    """Except towards its own full view, which it is: all distillation terms are 0."""
+    student = fresh("dis2", seed=2)
+    with torch.no_grad():
+        for name, parameter in student.named_parameters():
+            if name.startswith(("slots.state", "attention.without")):
+                parameter.zero_()
+    objective_of("dis2", teacher).start(student)
+    everything = np.ones((2, 2, 3), bool)
+    found = terms(teacher, [whole(0), whole(1)], everything, student)
+    assert {name: found[name] for name in DISTILLED} == dict.fromkeys(DISTILLED, pytest.approx(0, abs=1e-6))
+
+
+def test_with_sensors_hidden_every_term_teaches(teacher):
+    hidden = [[[True] * 3] * 2, [[True, False, False], [False, True, True]]]
+    found = terms(teacher, [whole(0), whole(1)], hidden)
+    assert all(abs(found[name]) > 1e-3 for name in DISTILLED - {"disentanglement"}) and found["disentanglement"] >= 0
+
+
+def test_samples_that_lack_a_sensor_are_not_taught_features_or_logits_of_the_teacher(teacher):
+    """Their teacher is no teacher of theirs: what it says of them changes nothing."""
+    lacking = [sample(("eye",), seed=0), sample(("eye", "relief"), seed=1)]
+    views = [np.array([[True, False, False], [True, False, True]])] * 2
+    found = terms(teacher, lacking, views)
+    assert found["features"] == 0 and found["logits"] == pytest.approx(0, abs=1e-6)
+
+
+def test_only_what_was_hidden_and_measured_is_compensated(teacher):
+    """A sensor that the scene lacks has no target, whatever the teacher makes of its absence."""
+    lacking = [sample(("eye", "relief"), seed=0), sample(("eye", "relief"), seed=1)]
+    seen = [np.array([[True, False, True]] * 2)] * 2
+    assert terms(teacher, lacking, seen)["compensation"] == 0
+    hidden = [seen[0], np.array([[True, False, False]] * 2)]
+    assert terms(teacher, lacking, hidden)["compensation"] != 0
+
+
+def test_disentanglement_takes_only_samples_that_have_both_sensors(teacher, monkeypatch):
+    measured = []
+    monkeypatch.setattr(distill, "disentanglement_term", lambda offer, source, target, both: measured.append(both) or offer.sum())
+    terms(teacher, [whole(0), sample(("eye",), seed=1)], [[[True] * 3] * 2, [[True, False, False]] * 2])
+    assert measured and all(both.tolist() == [True, False] for both in measured)
+
+
+def test_of_all_terms_only_features_come_in_and_leave_with_the_progress(teacher):
+    samples, hidden = [whole(0), whole(1)], [[[True] * 3] * 2, [[True, False, False], [False, True, True]]]
+    start, middle, end = (terms(teacher, samples, hidden, progress=progress) for progress in (0.0, 0.5, 1.0))
+    assert start["features"] == end["features"] == 0 < middle["features"]
+    assert all(start[name] == pytest.approx(middle[name]) == end[name] for name in DISTILLED - {"features"})
+
+
+def test_the_student_starts_as_the_whole_teacher(teacher):
+    student = fresh("dis2", seed=2)
+    inherited = objective_of("dis2", teacher).start(student)
+    assert inherited == set(teacher.state_dict())
+    assert all(torch.equal(student.state_dict()[name], tensor) for name, tensor in teacher.state_dict().items())
+    assert set(student.sensors) == set(SENSORS)
