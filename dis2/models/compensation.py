@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.models.layers import LEVELS, PixelNorm, fold, up, widths
-from dis2.models.prediction import Encoded, Slot
+from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import validity
 
 EPSILON = 1e-4
@@ -54,25 +54,25 @@ class Compensations(nn.Module):
         self.target = nn.ParameterDict({sensor: nn.Parameter(torch.randn(embedding)) for sensor in sensors})
         self.heads = nn.ModuleDict({s: nn.ModuleList([nn.Conv2d(c, c + 1, 1) for c in widths(width)]) for s in sensors})
 
-    def offers(self, encoded: Encoded, targets: list[str]) -> dict[str, dict[str, list[Slot]]]:
-        """What each sensor that is there offers for each other target: by target, then by source, levels 1 to 4."""
-        offers: dict[str, dict[str, list[Slot]]] = {target: {} for target in targets}
-        for source in encoded.levels:
-            wanted = [target for target in targets if target != source]
-            if not wanted:
-                continue
-            offering: Any = self.offering[source]
-            trunk = offering.trunk(encoded.levels[source])
-            for target in wanted:
-                offers[target][source] = [self._offer(offering, target, x, level) for level, x in enumerate(trunk)]
-        return offers
+    def offers(self, encoded: Encoded, targets: list[str]) -> Offers:
+        """What each sensor that is there offers for each other target: made once, however many availabilities are decoded."""
+        made = encoded.offers
+        for source, levels in encoded.levels.items():
+            wanted = [target for target in targets if target != source and source not in made.get(target, {})]
+            if wanted:
+                offering: Any = self.offering[source]
+                trunk = offering.trunk(levels)
+                for target in wanted:
+                    slots = [self._offer(offering, target, x, level) for level, x in enumerate(trunk)]
+                    made.setdefault(target, {})[source] = slots
+        return {target: made.get(target, {}) for target in targets}
 
     def _offer(self, offering: Compensation, target: str, x: Tensor, level: int) -> Slot:
         heads: Any = self.heads[target]
         features, certainty = heads[level](offering.towards(x, self.target[target], level)).split([x.shape[1], 1], 1)
         return Slot(features, LOG_VARIANCE * torch.tanh(certainty / LOG_VARIANCE))
 
-    def forward(self, encoded: Encoded, available: Tensor, offers: dict[str, dict[str, list[Slot]]]) -> dict[str, list[Slot]]:
+    def forward(self, encoded: Encoded, available: Tensor, offers: Offers) -> dict[str, list[Slot]]:
         """Slots filled by what the valid sensors offer, each weighted by its certainty."""
         views = len(available) // encoded.batch
         shares = [

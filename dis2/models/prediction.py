@@ -72,3 +72,5 @@ class Encoded:
     batch: int
     complete: frozenset[str] = frozenset()
     """the sensors that are valid everywhere in every sample"""
+    offers: Offers = field(default_factory=dict)
+    """what was already made of it for missing sensors"""

@@ -94,6 +94,13 @@ class Scenes:
         store = self.stores[scene]
         return np.where(self._here(store, window), store.labels(window), IGNORE).astype(np.uint8)
 
+    def measured(self, scene: str, window: Window) -> NDArray[np.bool_]:
+        """Where each sensor has measurements: [N, h, w]."""
+        if scene in self.cache:
+            return np.stack([valid[window.slices] for valid in self.cache[scene].valid.values()])
+        store, nothing = self.stores[scene], np.zeros((window.height, window.width), bool)
+        return np.stack([store.valid(sensor, window) if sensor in store.bands else nothing for sensor in self.data.sensors])
+
     def fixed(self, size: int, at_most: int | None = None) -> list[tuple[str, Window]]:
         """Windows that cover every chip and hold labels of the split; an even choice of them where there are too many."""
         found = []
@@ -125,7 +132,7 @@ class Sampler:
     """Draws training tiles: half of them anywhere, half where a class drawn at random is, so that rare classes are met."""
 
     def __init__(self, scenes: Scenes, size: int, whole_only: bool):
-        self.scenes, self.size = scenes, size
+        self.scenes, self.size, self.whole_only = scenes, size, whole_only
         stores = scenes.stores
         usable = [s for s in stores if not whole_only or set(stores[s].sensors) >= set(scenes.data.sensors)]
         if not usable:
@@ -139,12 +146,15 @@ class Sampler:
             raise UserError(f"no labelled training pixel in scenes {', '.join(usable)}; check labels and data.split")
 
     def _cells(self, scene: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Cells that hold labels: (scene, chip, row, column) and the classes in each."""
+        """Cells with labels that any sensor measured (for whole samples, every one): (scene, chip, row, column), and classes."""
         store, places, holds = self.scenes.stores[scene], [], []
         index = list(self.scenes.stores).index(scene)
         for number, chip in enumerate(store.chips.values()):
             for strip in blocks(chip.height, chip.width, STRIP):
-                labels = self.scenes.labels(scene, strip._replace(y=chip.y + strip.y, x=chip.x + strip.x))
+                place = strip._replace(y=chip.y + strip.y, x=chip.x + strip.x)
+                measured = self.scenes.measured(scene, place)
+                seen = measured.all(0) if self.whole_only else measured.any(0)
+                labels = np.where(seen, self.scenes.labels(scene, place), IGNORE)
                 for cell in blocks(strip.height, strip.width, CELL):
                     found = np.bincount(labels[cell.slices].ravel(), minlength=256)[: len(self.scenes.data.classes)]
                     if found.any():

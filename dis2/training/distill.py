@@ -17,7 +17,7 @@ from dis2.losses import (
     logits_term,
 )
 from dis2.models.layers import fold
-from dis2.models.prediction import Encoded, Prediction, Slot
+from dis2.models.prediction import Encoded, Offers, Prediction
 from dis2.training import objective
 from dis2.training.objective import Batch
 from dis2.training.views import three_views
@@ -70,7 +70,7 @@ class Objective(objective.Objective):
             terms.append(compensation_term(slots[1:], targets, shares))
         return torch.stack(terms).mean() if terms else prediction.logits.new_zeros(())
 
-    def _disentanglement(self, offers: dict[str, dict[str, list[Slot]]], encoded: Encoded, taught: Encoded) -> Tensor:
+    def _disentanglement(self, offers: Offers, encoded: Encoded, taught: Encoded) -> Tensor:
         """Every pair of measured sensors, at an even choice of the cells of levels 1 to 3."""
         there = {sensor: shares[0].flatten(1).any(1) for sensor, shares in encoded.valid.items()}
         terms = [

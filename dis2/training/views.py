@@ -19,10 +19,10 @@ def three_views(
     there: Availability, sensors: tuple[str, ...], step: int, scores: Mapping[str, float], rng: np.random.Generator
 ) -> Availability:
     """Everything that is there, one single sensor (in turn), and one other subset (worse ones more often): [3, B, N]."""
-    count = len(sensors)
-    single = np.zeros_like(there)
-    single[np.arange(len(there)), (step + np.arange(len(there))) % count] = True
-    return np.stack([there, *(_within(there, view) for view in (single, _other_subset(len(there), sensors, scores, rng)))])
+    turns = (step + np.arange(len(there))) % len(sensors)
+    single = np.eye(len(sensors), dtype=bool)[turns]
+    other = _other_subset(turns, sensors, scores, rng)
+    return np.stack([there, _within(there, single), _within(there, other)])
 
 
 def dropped_views(there: Availability, views: int, rng: np.random.Generator) -> Availability:
@@ -34,13 +34,20 @@ def dropped_views(there: Availability, views: int, rng: np.random.Generator) -> 
     return drawn & there
 
 
-def _other_subset(batch: int, sensors: tuple[str, ...], scores: Mapping[str, float], rng: np.random.Generator) -> Availability:
-    """Subsets of neither one nor all sensors, where there are any: drawn by how much they lack to the best one."""
-    subsets = [c for c in combinations(sensors) if 1 < len(c) < len(sensors)] or [c for c in combinations(sensors) if len(c) == 1]
-    lack = np.array([1 - scores.get(name_of(subset), 0.0) for subset in subsets])
-    chance = FLOOR / len(subsets) + (1 - FLOOR) * lack / lack.sum() if lack.sum() > 0 else np.full(len(subsets), 1 / len(subsets))
-    drawn = rng.choice(len(subsets), batch, p=chance)
-    return np.array([availability(subsets[i], sensors) for i in drawn])
+def _other_subset(
+    singles: NDArray[np.integer], sensors: tuple[str, ...], scores: Mapping[str, float], rng: np.random.Generator
+) -> Availability:
+    """For each sample a subset other than all sensors and its single one: the more often, the more it lacks to the best one."""
+    subsets = [subset for subset in combinations(sensors) if len(subset) < len(sensors)]
+    known = np.array([scores.get(name_of(subset), 0.0) for subset in subsets])
+    lack = known.max() - known
+    even = np.full(len(subsets), 1 / len(subsets))
+    chance = FLOOR * even + (1 - FLOOR) * (lack / lack.sum() if lack.sum() > 0 else even)
+    drawn = []
+    for single in singles:
+        other = chance * [subset != (sensors[single],) for subset in subsets]
+        drawn.append(subsets[rng.choice(len(subsets), p=other / other.sum())])
+    return np.array([availability(subset, sensors) for subset in drawn])
 
 
 def _within(there: Availability, wanted: Availability) -> Availability:

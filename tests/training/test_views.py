@@ -36,28 +36,29 @@ def test_the_first_view_is_everything_and_the_second_a_single_sensor_if_the_samp
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
-def test_every_single_sensor_has_its_turn_and_the_third_view_is_neither_single_nor_full(count):
+def test_every_single_sensor_has_its_turn_and_the_third_view_is_any_other_subset(count):
     whole = np.ones((1, count), bool)
-    views = [three_views(whole, NAMES[:count], step, {}, np.random.default_rng(step)) for step in range(40)]
+    views = [three_views(whole, NAMES[:count], step, {}, np.random.default_rng(step)) for step in range(60)]
     assert {tuple(view[1, 0]) for view in views[:count]} == {tuple(row) for row in np.eye(count, dtype=bool)}
-    sizes = {int(view[2, 0].sum()) for view in views}
-    assert sizes == ({1} if count == 2 else set(range(2, count)))
+    assert all((view[2, 0] != view[1, 0]).any() for view in views)
+    assert {int(view[2, 0].sum()) for view in views} == set(range(1, count))
 
 
 def test_worse_subsets_are_shown_more_often_and_none_below_the_floor():
     sensors = NAMES[:4]
-    subsets = [c for c in combinations(sensors) if 1 < len(c) < 4]
+    subsets = [c for c in combinations(sensors) if len(c) < 4]
     scores = {name_of(c): 0.99 for c in subsets} | {"a+b": 0.01}
     drawn = three_views(np.ones((20_000, 4), bool), sensors, 0, scores, np.random.default_rng(0))[2]
     share = {c: (drawn == availability(c, sensors)).all(1).mean() for c in subsets}
     assert share["a", "b"] > 0.4 and sum(share.values()) == pytest.approx(1)
-    assert min(share.values()) > 0.9 * FLOOR / len(subsets)
+    even = 1 / len(subsets)
+    assert min(share.values()) > 0.7 * FLOOR * even  # a single is not drawn where it is the second view
 
 
-@pytest.mark.parametrize("scores", [{}, dict.fromkeys(("a+b", "a+c", "b+c"), 1.0)])
+@pytest.mark.parametrize("scores", [{}, dict.fromkeys(("a", "b", "c", "a+b", "a+c", "b+c"), 1.0)])
 def test_without_a_difference_between_subsets_the_draw_is_even(scores):
     drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], 0, scores, np.random.default_rng(0))[2]
-    np.testing.assert_allclose(drawn.mean(0), 2 / 3, atol=0.03)
+    np.testing.assert_allclose(drawn.mean(0), 8 / 15, atol=0.03)  # of 5 subsets 3 pairs and 2 singles, 8 sensors in all
 
 
 def test_dropped_sensors_are_half_of_them_and_every_combination_is_met():
