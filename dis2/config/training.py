@@ -14,7 +14,7 @@ class LossWeights(Section):
     auxiliary: float = Field(0.2, ge=0, description="each sensor's own decoder, the mean over the sensors")
     compensation: float = Field(0.2, ge=0, description="compensated features towards the teacher's, with certainty")
     features: float = Field(1.0, ge=0, description="fused features, token and penultimate towards the teacher's")
-    logits: float = Field(0.5, ge=0, description="KL from the teacher and from the student's own full view")
+    logits: float = Field(0.2, ge=0, description="KL from the teacher and from the student's own full view")
     disentanglement: float = Field(0.1, ge=0, description="compensated features no more like their source than the teacher's are")
 
 
