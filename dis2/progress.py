@@ -2,29 +2,41 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
+SECONDS = 10
+"""A log gets a line this often."""
+
+
+class Lines:
+    """A log file as a bar's screen: each state of the bar is a line of its own."""
+
+    def __init__(self, stream: TextIO):
+        self.stream, self.last = stream, ""
+
+    def write(self, text: str) -> None:
+        if (line := text.strip()) and line != self.last:
+            self.stream.write(f"{line}\n")
+            self.last = line
+
+    def flush(self) -> None:
+        self.stream.flush()
+
 
 def bar(total: int, label: str, unit: str = "it", initial: int = 0) -> tqdm:
-    """A progress bar that a log file can bear: there it writes a line every ten seconds."""
-    terminal = sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        desc=label,
-        unit=unit,
-        initial=initial,
-        mininterval=0.2 if terminal else 10,
-        ascii=not terminal,
-        dynamic_ncols=terminal,
-    )
+    """A progress bar that a log file can bear."""
+    common = {"total": total, "desc": label, "unit": unit, "initial": initial}
+    if sys.stderr.isatty():
+        return tqdm(**common, mininterval=0.2, dynamic_ncols=True)
+    return tqdm(**common, mininterval=SECONDS, ascii=True, ncols=100, file=Lines(sys.stderr))
 
 
-def track(items: Iterable[Any], label: str, total: int | None = None, unit: str = "it") -> Iterable[Any]:
+def track(items: Iterable[Any], label: str, unit: str = "it") -> Iterable[Any]:
     """The items, with a bar that follows them."""
-    items = items if total is not None else list(items)
-    with bar(total if total is not None else len(items), label, unit) as progress:  # type: ignore[arg-type]
-        for item in items:
+    listed = list(items)
+    with bar(len(listed), label, unit) as progress:
+        for item in listed:
             yield item
             progress.update()

@@ -79,9 +79,8 @@ class Loop:
                     upcoming = self._step(fabric, network, optimiser, state, ahead, upcoming)
                     state.seconds += time.monotonic() - started
                     progress.update()
-                    progress.set_postfix(
-                        loss=f"{state.history[-1]['loss']:.3f}", mIoU=f"{state.best.get('mean_miou', math.nan):.3f}"
-                    )
+                    said = {"loss": f"{state.history[-1]['loss']:.3f}", "mIoU": f"{state.best.get('mean_miou', math.nan):.3f}"}
+                    progress.set_postfix(said, refresh=False)
                     if stop or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
                     if stop:

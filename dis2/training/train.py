@@ -24,7 +24,7 @@ from dis2.files import whole
 from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
 from dis2.models.files import WEIGHTS, Card, build, check_fit, load, save
-from dis2.models.registry import METHODS, Method, method_of
+from dis2.models.registry import METHODS, TEACHER, Method, method_of
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.statistics import read_statistics
 from dis2.tiles.store import digest_of
@@ -70,7 +70,7 @@ def train(
         sampler=Sampler(scenes, settings.tile, objective.whole_only),
         statistics=told["sensors"],
         settings=settings,
-        steps=_steps(settings, method),
+        steps=_steps(settings, way),
         seed=seed,
         validate=_validator(data, settings, tiles, told["sensors"], objective.whole_only),
         state_folder=state,
@@ -95,10 +95,11 @@ def _statistics(path: Path, data: Data) -> dict[str, Any]:
     return told
 
 
-def _steps(settings: TrainingSettings, method: str) -> int:
+def _steps(settings: TrainingSettings, way: Method) -> int:
     """The budget: what a teacher has learned counts for its student, so a rival trains for both."""
-    own = {"teacher": settings.teacher_steps, "dis2": settings.student_steps}
-    return own.get(method, settings.teacher_steps + settings.student_steps)
+    if way is TEACHER:
+        return settings.teacher_steps
+    return settings.student_steps + (0 if way.teacher else settings.teacher_steps)
 
 
 def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: dict[str, Any]) -> nn.Module:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.models.files import read_card
+from dis2.models.registry import method_of
 from dis2.raster.grid import Window
 from dis2.tiles.split import in_split
 from dis2.training.curves import draw
@@ -73,7 +74,7 @@ def test_test_blocks_are_not_read(tiles, tmp_path):
 
 @pytest.mark.parametrize(("method", "steps"), [("teacher", 30), ("dis2", 12), ("sensor-dropout", 42)])
 def test_a_rival_gets_the_steps_of_teacher_and_student_together(method, steps):
-    assert _steps(settings(teacher_steps=30, student_steps=12), method) == steps
+    assert _steps(settings(teacher_steps=30, student_steps=12), method_of(method)) == steps
 
 
 @pytest.mark.parametrize(
