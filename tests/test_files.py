@@ -2,6 +2,7 @@
 
 import errno
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from dis2.errors import UserError
 from dis2.files import read_json, whole, write_json
 
 
-@pytest.fixture
+@contextmanager
 def small_files_only():
-    """The system refuses files of more than 4 KiB, as a full disk would."""
+    """For a moment the system refuses files of more than 4 KiB, as a full disk would."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def left(folder):
@@ -48,8 +51,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(tmp_path):
     assert left(tmp_path) == []
 
 
-def test_a_file_that_the_system_refuses_is_one_line_and_leaves_no_part(tmp_path, small_files_only):
-    with pytest.raises(UserError, match=r"a\.npy: cannot be written") as caught, whole(tmp_path / "a.npy") as part:
+def test_a_file_that_the_system_refuses_is_one_line_and_leaves_no_part(tmp_path):
+    fault = pytest.raises(UserError, match=r"a\.npy: cannot be written")
+    with fault as caught, whole(tmp_path / "a.npy") as part, small_files_only():
         part.write_bytes(np.zeros(8192, np.uint8).tobytes())
     assert "\n" not in str(caught.value) and left(tmp_path) == []
 
