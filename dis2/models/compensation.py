@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -53,7 +52,7 @@ class Compensations(nn.Module):
         self.sensors, self.channels = sensors, widths(width)
         self.offering = nn.ModuleDict({sensor: Compensation(width, embedding) for sensor in sensors})
         self.target = nn.ParameterDict({sensor: nn.Parameter(torch.randn(embedding)) for sensor in sensors})
-        self.heads = nn.ModuleDict({s: nn.ModuleList([head(c) for c in widths(width)]) for s in sensors})
+        self.heads = nn.ModuleDict({s: nn.ModuleList([nn.Conv2d(c, c + 1, 1) for c in widths(width)]) for s in sensors})
 
     def offers(self, encoded: Encoded, targets: list[str]) -> Offers:
         """What each sensor that is there offers for each other target: made once, however many availabilities are decoded."""
@@ -86,15 +85,6 @@ class Compensations(nn.Module):
             ]
             for target, sources in offers.items()
         }
-
-
-def head(channels: int) -> nn.Conv2d:
-    """Features and their log-variance, which begins as that of no knowledge: half the precision of the mean."""
-    made = nn.Conv2d(channels, channels + 1, 1)
-    with torch.no_grad():
-        made.weight[-1] = 0
-        made.bias[-1] = math.log(2)  # type: ignore[index]
-    return made
 
 
 def _weighed(offers: dict[str, Slot], shares: dict[str, Tensor], views: int, channels: int) -> Slot:

@@ -50,7 +50,8 @@ class Slots(nn.Module):
         certainty = v
         if sensor in compensated:
             slot = compensated[sensor][level]
-            trust = explained(slot.log_variance)
+            precision = torch.exp(-slot.log_variance)
+            trust = precision / (1 + precision)
             filling = trust * slot.features + (1 - trust) * nothing
             certainty = v + (1 - v) * trust
         else:
@@ -62,11 +63,6 @@ class Slots(nn.Module):
         if self.state is not None:
             x = x + (1 - v) * self.state[level][index].view(1, -1, 1, 1)
         return torch.cat([x, certainty], 1)  # [V B, C + 1, h, w]
-
-
-def explained(log_variance: Tensor) -> Tensor:
-    """The share of a normalised feature's variance that offers of this certainty explain, at least none."""
-    return 1 - torch.exp(log_variance).clamp(max=1)
 
 
 def validity(encoded: Encoded, available: Tensor, sensors: tuple[str, ...], level: int) -> list[Tensor]:
