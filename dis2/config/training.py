@@ -11,7 +11,7 @@ class LossWeights(Section):
     cross_entropy: float = Field(1.0, ge=0)
     dice: float = Field(1.0, ge=0)
     scales: float = Field(0.4, ge=0, description="deep supervision, the mean over the levels")
-    auxiliary: float = Field(0.2, ge=0, description="each sensor's own decoder, the mean over the sensors")
+    auxiliary: float = Field(0.8, ge=0, description="each sensor's own decoder, the mean over the sensors")
     compensation: float = Field(0.2, ge=0, description="compensated features towards the teacher's, with certainty")
     features: float = Field(1.0, ge=0, description="fused features, token and penultimate towards the teacher's")
     logits: float = Field(0.2, ge=0, description="KL from the teacher and from the student's own full view")
