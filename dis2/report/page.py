@@ -59,6 +59,7 @@ def report(data: Data, settings: ReportSettings, results: Path, out: Path, only:
     )
     with whole(out) as part:
         part.write_text(page, encoding="utf-8")
+    print(f"mIoU in percent points on the {findings.split} split\n{made['miou'].text()}\n{out}")
 
 
 def all_tables(findings: Findings) -> list[Table]:

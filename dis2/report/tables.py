@@ -48,6 +48,13 @@ class Table:
             if not any(isinstance(cell.value, float) for cell in column)
         }
 
+    def text(self) -> str:
+        """The table for a terminal, which is also one for Markdown."""
+        rows = [self.columns, *(tuple(map(str, row)) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        head, *body = ("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+        return "\n".join([head, "|" + "|".join("-" * (width + 2) for width in widths) + "|", *body])
+
     def csv(self) -> str:
         """The numbers with four decimals; where there are intervals, each column is followed by its half-width."""
         wide = {i for row in self.rows for i, cell in enumerate(row) if cell.half is not None}

@@ -71,6 +71,18 @@ def test_the_main_table_holds_every_method_and_combination_as_evaluated(page: Pa
         assert [float(value) for value in list(csv_row.values())[1:]] == pytest.approx([100 * n for n in numbers], abs=6e-5)
 
 
+def test_a_run_ends_by_printing_its_main_table(data: Data, results: Path, capsys: pytest.CaptureFixture[str]):
+    report(data, SETTINGS, results, results / "report/index.html")
+    printed = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if line[:1] == "|"
+    ]
+    assert printed[0][1:-2] == list(scores(results)["combinations"])
+    assert [row[0] for row in printed[2:]] == ["dis2", "sensor-dropout", "teacher-zeros"]
+    for row in printed[2:]:
+        numbers = [entry["scores"]["miou"] for entry in scores(results, row[0])["combinations"].values()]
+        assert row[1 : 1 + len(numbers)] == [f"{100 * number:.1f}" for number in numbers]
+
+
 def test_the_best_of_every_column_is_marked_and_only_that(page: Path):
     body = re.search(r'id="table-miou".*?<tbody>(.*?)</tbody>', page.read_text(), re.S)
     assert body
