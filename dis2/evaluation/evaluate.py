@@ -71,7 +71,7 @@ def described(
             "all_pixels": "label there and any sensor valid",
             "ignored": [str(value) for value in data.ignore],
             "tile": settings.tile,
-            "split": data.split.model_dump(mode="json"),
+            "split": data.split.model_dump(mode="json") if data.split.by == "block" else {"by": "scene"},
             "pixels": int(next(iter(counts.values())).primary.sum()),
             "labelled_pixels": int(next(iter(counts.values())).every.sum()),
             "selection": "best mean mIoU over combinations on validation tiles",
