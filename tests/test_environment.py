@@ -1,6 +1,8 @@
 """What is installed: every dependency is pinned, and conda environments hold the same versions."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -35,3 +37,10 @@ def test_preparing_needs_no_deep_learning_and_the_gpu_build_is_asked_for_by_name
     text = {file.stem: file.read_text() for file in ENVIRONMENTS}
     assert "torch" not in text["prepare"]
     assert "pytorch=2.13.0=cuda" in text["train-gpu"] and "pytorch=2.13.0=cpu" in text["train"]
+
+
+def test_stages_of_the_light_environment_do_without_torch():
+    stages = ("raster.simulate", "raster.check", "raster.register", "tiles.cut", "tiles.statistics", "report.page")
+    code = f"import sys; sys.modules['torch'] = None; import {', '.join(f'dis2.{stage}' for stage in stages)}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,8 +1,12 @@
 """What README tells a stranger to type is what continuous integration types."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from dis2.config.run import Run
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -22,3 +26,10 @@ def test_the_commands_stand_there_word_by_word_and_in_order(file):
 
 def test_the_tests_are_the_last_thing_that_continuous_integration_does():
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "pytest"
+
+
+def test_the_example_of_ones_own_data_is_a_config():
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert example
+    run = Run.model_validate(yaml.safe_load(example[1]))
+    assert len(run.data.sensors) == 2 and run.maps == {"west": ("s2+s1", "s2", "s1")}

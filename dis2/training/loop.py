@@ -59,7 +59,7 @@ class Loop:
             restore_optimiser(optimiser, state.tensors["optimiser"])
             print(f"going on from step {state.step}", file=sys.stderr)
         network, optimiser = fabric.setup(self.network, optimiser)
-        for method in ("encode", "decode", "offers"):
+        for method in ("encode", "decode"):
             if hasattr(self.network, method):
                 network.mark_forward_method(method)
         self._go(fabric, network, optimiser, state)
