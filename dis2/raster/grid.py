@@ -32,6 +32,15 @@ class Shift:
 
     dx: float = 0.0
     dy: float = 0.0
+    linear: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """An affine misregistration: dx and dy hold in the middle of the grid; this is by how much dx grows with every pixel to the
+    right and down, and dy likewise."""
+
+    def around(self, x: float, y: float) -> Affine:
+        """Where places are seen if (x, y) is the middle of the grid."""
+        right_x, down_x, right_y, down_y = self.linear
+        turned = Affine(1 + right_x, down_x, x + self.dx, right_y, 1 + down_y, y + self.dy)
+        return turned @ Affine.translation(-x, -y)
 
 
 UNMOVED = Shift()
@@ -79,7 +88,7 @@ class Grid:
 
     def shifted(self, shift: Shift) -> Grid:
         """The same pixels where a sensor with this misregistration shows them."""
-        return replace(self, transform=self.transform @ Affine.translation(shift.dx, shift.dy))
+        return replace(self, transform=self.transform @ shift.around(self.width / 2, self.height / 2))
 
     def part(self, window: Window) -> Grid:
         """The grid of a window."""

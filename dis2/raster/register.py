@@ -69,7 +69,7 @@ def described(result: Match, place: Grid, method: str) -> dict[str, Any]:
     shift, transform = result.shift, place.transform
     described = {
         "accepted": result.accepted,
-        "shift": asdict(shift),
+        "shift": {"dx": shift.dx, "dy": shift.dy, **({"linear": shift.linear} if any(shift.linear) else {})},
         "units": {
             "dx": transform.a * shift.dx + transform.b * shift.dy,
             "dy": transform.d * shift.dx + transform.e * shift.dy,
@@ -86,13 +86,13 @@ def described(result: Match, place: Grid, method: str) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The same with numbers to four decimals, and nothing for what is not a number."""
+    """The same with numbers to four digits after the point, or all that matter of small ones, and nothing for what is not one."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, float):
-        return round(value, 4) + 0.0 if math.isfinite(value) else None
+        return (round(value, 4) if abs(value) >= 0.1 else float(f"{value:.4g}")) + 0.0 if math.isfinite(value) else None
     return value
 
 

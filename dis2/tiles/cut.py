@@ -50,7 +50,7 @@ def _header(
         sensors={sensor: (reader.count, reader.dtype.name) for sensor, reader in readers.items()},
         reference=reference_sensor(data, settings, scene),
         classes=tuple(data.classes),
-        shifts={sensor: (shift.dx, shift.dy) for sensor, shift in shifts.items()},
+        shifts=shifts,
         chips={place.name: place.window for place in places(data, settings, scene)},
         labelled=any(chip.labels for chip in data.scenes[scene].footprints.values()),
     )

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.files import read_json, unwritable, write_json
-from dis2.raster.grid import Grid, Window, blocks
+from dis2.raster.grid import Grid, Shift, Window, blocks
 
 FORMAT = 1
 CHUNK = 256
@@ -40,7 +40,7 @@ class Header:
     """Bands and dtype of each sensor that the scene has."""
     reference: str
     classes: tuple[str, ...]
-    shifts: dict[str, tuple[float, float]]
+    shifts: dict[str, Shift]
     chips: dict[str, Window]
     """Where each chip lies; a georeferenced scene is one chip without a name."""
     labelled: bool
@@ -224,7 +224,7 @@ def _described(header: Header) -> dict[str, Any]:
         "sensors": {sensor: bands for sensor, (bands, _) in header.sensors.items()},
         "reference": header.reference,
         "classes": list(header.classes),
-        "shifts": {sensor: list(shift) for sensor, shift in header.shifts.items()},
+        "shifts": {sensor: asdict(shift) for sensor, shift in header.shifts.items()},
         "chips": {name: list(place) for name, place in header.chips.items()},
         "labelled": header.labelled,
     }
