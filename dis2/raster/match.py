@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dis2.config.registration import Registration
+from dis2.raster.coherence import pooled
 from dis2.raster.consensus import Match, WindowEstimate, consensus, densest
-from dis2.raster.grid import Window
+from dis2.raster.grid import Shift, Window
 from dis2.raster.information import most_informative
 from dis2.raster.relation import Relation, learn, value
 from dis2.raster.structure import Peak, common, descriptor, fill, locate, ranks, steepness, trusted
@@ -27,6 +30,9 @@ View = tuple[NDArray, Mask]
 SMALLEST = 96  # pixels: smaller scenes have no windows that could disagree
 MEASURED = 0.25  # of a window that both must have measured, away from holes
 UNIQUE = 0.75  # of the peak's height that no other peak may reach
+COHERENT = 0.04  # pixels: the deviation to expect of a window if both images are alike but for noise
+PREFERENCE = 1.25  # by how much sensors' own values may be less precise than what relates them, which is no longer pure
+STRAIGHTENED = 2  # times that an affine is undone and what is left is looked for: within a window, it blurs the match
 BANDS = 4  # more are averaged in neighbouring groups
 SAMPLED = 2  # every such row and column is learned from
 QUANTILES = np.linspace(0, 1, 129)
@@ -39,6 +45,8 @@ class Pair(NamedTuple):
     reference: Array
     second: Array
     weights: tuple[Mask, Mask]
+    own: tuple[Array, Array]
+    """The mean of each one's bands as they are [H, W]."""
 
 
 def lattice(height: int, width: int, settings: Registration) -> list[Window]:
@@ -67,13 +75,30 @@ def match(
     if not pairs:
         return Match(False, reason=f"no window can be used ({unusable[0].reason})", windows=unusable)
     if kinds == ("image", "image"):
-        estimates = match_images(pairs, settings)
-    elif kinds == ("surface", "surface"):
-        estimates = [match_surfaces(pair, settings) for pair in pairs]
-    else:
-        estimates = [match_edges(pair, settings) for pair in pairs]
-    everything = sorted(estimates + unusable, key=lambda window: (window.y, window.x))
-    return consensus(everything, settings.agreement)
+        pairs = related_views(pairs, settings)
+    estimates = estimated(pairs, settings, kinds)
+    found = told(estimates, unusable, settings)
+    if not any(found.shift.linear):
+        return found if "surface" in kinds and "image" in kinds else sharpened(found, pairs, settings)
+    for _ in range(STRAIGHTENED):
+        straight = [undone(pair, found.shift, windows) for pair in pairs]
+        left = told(estimated(straight, settings, kinds), unusable, settings)
+        if not left.accepted:
+            return left
+        found = replace(left, shift=composed(found.shift, left.shift), windows=added(left.windows, found.shift, windows))
+    return found
+
+
+def estimated(pairs: Sequence[Pair], settings: Registration, kinds: tuple[Kind, Kind]) -> list[WindowEstimate]:
+    """What each window says, by what its sensors have in common."""
+    if kinds == ("image", "image"):
+        return [match_images(pair, settings) for pair in pairs]
+    return [(match_surfaces if kinds == ("surface", "surface") else match_edges)(pair, settings) for pair in pairs]
+
+
+def told(estimates: Sequence[WindowEstimate], unusable: Sequence[WindowEstimate], settings: Registration) -> Match:
+    """What all windows say together."""
+    return consensus(sorted([*estimates, *unusable], key=lambda window: (window.y, window.x)), settings.agreement)
 
 
 def prepare(
@@ -90,7 +115,8 @@ def prepare(
         if min(float(np.ptp(image)) for image in images) < 1e-6:
             unusable.append(doubtful(window, "nothing to match"))
         else:
-            pairs.append(Pair(window, images[0], images[1], (trusted(first[1]), trusted(second[1]))))
+            own = fill(first[0].mean(0), first[1]), fill(second[0].mean(0), second[1])
+            pairs.append(Pair(window, images[0], images[1], (trusted(first[1]), trusted(second[1])), own))
     return pairs, unusable
 
 
@@ -113,17 +139,73 @@ def comparable(views: Sequence[View], kind: Kind) -> list[Array]:
     ]
 
 
-def match_images(pairs: Sequence[Pair], settings: Registration) -> list[WindowEstimate]:
-    """Images by what their values have to do with each other: learned over all windows, where the structure fits best so far."""
+def related_views(pairs: Sequence[Pair], settings: Registration) -> list[Pair]:
+    """Images as what their values have to do with each other: learned over all windows, where the structure fits best so far."""
     plain = [structure(pair, settings) for pair in pairs]
     relation = max((related(pairs, at) for at in ((0, 0), whole(plain))), key=lambda found: found.strength)
     relation = related(pairs, whole([structure(related_view(pair, relation), settings) for pair in pairs]))
+    return [related_view(pair, relation) for pair in pairs]
+
+
+def match_images(pair: Pair, settings: Registration) -> WindowEstimate:
+    """Images by their structure, with mutual information as the witness."""
+    witness = most_informative(pair.reference[0], pair.second[0], pair.weights, reach(pair, settings))
+    peak = structure(pair, settings)
+    return judged(pair, peak, (peak.dx, peak.dy), witness, settings)
+
+
+def sharpened(found: Match, pairs: Sequence[Pair], settings: Registration) -> Match:
+    """An accepted translation as all its windows together tell it, where that is more precise than their mean. Where sensors
+    see different things (layover, shadows) it is not: a fit of everything follows the strongest of them."""
+    if not found.accepted or found.spread is None:
+        return found
+    used = {(window.y, window.x) for window in found.windows if window.used}
+    inliers = [pair for pair in pairs if (pair.window.y, pair.window.x) in used]
+    start = found.shift.dx, found.shift.dy
+    own = pooled(((*pair.own, *pair.weights) for pair in inliers), start, own=True)
+    related = pooled(((pair.reference[0], pair.second[0], *pair.weights) for pair in inliers), start, own=False)
+    best = own if own.deviation < PREFERENCE * related.deviation else related
+    beside = math.hypot(best.dx - start[0], best.dy - start[1])
+    precise = best.deviation < min(COHERENT, found.spread) and beside < settings.agreement
+    return replace(found, shift=Shift(best.dx, best.dy)) if precise else found
+
+
+def undone(pair: Pair, shift: Shift, windows: Sequence[Window]) -> Pair:
+    """The second image of a window as it is once a misregistration is undone; what comes from beyond it is not trusted."""
+    y, x = np.mgrid[: pair.window.height, : pair.window.width] + 0.5
+    columns, rows = shift.around(*middle(windows)) @ (x + pair.window.x, y + pair.window.y)
+    at = rows - pair.window.y - 0.5, columns - pair.window.x - 0.5
+
+    def there(image: NDArray, order: int) -> NDArray:
+        return ndimage.map_coordinates(image, at, order=order, mode="nearest" if order > 1 else "constant", output=np.float32)
+
+    return pair._replace(
+        second=np.stack([there(band, 3) for band in pair.second]),
+        weights=(pair.weights[0], there(pair.weights[1].astype(np.float32), 1) > 0.99),
+        own=(pair.own[0], there(pair.own[1], 3)),
+    )
+
+
+def middle(windows: Sequence[Window]) -> tuple[float, float]:
+    """The middle of the scene, which its windows span."""
+    return max(w.x + w.width for w in windows) / 2, max(w.y + w.height for w in windows) / 2
+
+
+def added(left: Sequence[WindowEstimate], shift: Shift, windows: Sequence[Window]) -> list[WindowEstimate]:
+    """What every window says beside a misregistration that had been undone, as what it says of the sensor."""
     estimates = []
-    for pair in (related_view(pair, relation) for pair in pairs):
-        witness = most_informative(pair.reference[0], pair.second[0], pair.weights, reach(pair, settings))
-        peak = structure(pair, settings)
-        estimates.append(judged(pair, peak, (peak.dx, peak.dy), witness, settings))
+    for w in left:
+        x, y = w.x + w.size / 2, w.y + w.size / 2
+        there, below = shift.around(*middle(windows)) @ (x, y)
+        dx, dy = there - x, below - y
+        estimates.append(replace(w, dx=w.dx + dx, dy=w.dy + dy, second_dx=w.second_dx + dx, second_dy=w.second_dy + dy))
     return estimates
+
+
+def composed(first: Shift, rest: Shift) -> Shift:
+    """A misregistration, and what was left of it once it had been undone, as one."""
+    both = first.around(0, 0) @ rest.around(0, 0)
+    return Shift(both.c, both.f, (both.a - 1, both.b, both.d, both.e - 1))
 
 
 def whole(peaks: Sequence[Peak]) -> tuple[int, int]:

@@ -77,6 +77,8 @@ def described(result: Match, place: Grid, method: str) -> dict[str, Any]:
         "method": method,
         "reason": result.reason,
         "spread": result.spread,
+        "second_spread": result.second_spread,
+        "gap": result.gap,
         "before": result.score_before,
         "after": result.score_after,
         "vertical": result.vertical,

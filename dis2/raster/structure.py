@@ -104,10 +104,9 @@ def common(shape: tuple[int, ...], dy: int, dx: int) -> tuple[tuple[slice, slice
 def cross_spectrum(reference: NDArray, second: NDArray, weights: tuple[Mask, Mask]) -> tuple[NDArray, NDArray]:
     """The band-limited cross-spectrum summed over channels, and the product of both amplitudes."""
     height, width = reference.shape[1:]
-    taper = np.outer(tapered(height), tapered(width))
     spectra = []
     for channels, weight in zip((reference, second), weights, strict=True):
-        soft = taper * (1 if weight.all() else ndimage.gaussian_filter(weight.astype(np.float32), EDGE / 2))
+        soft = softened(weight)
         means = (channels * soft).sum((1, 2), keepdims=True) / (soft.sum() + 1e-9)
         spectra.append(fft.fft2((channels - means) * soft))
     band = np.exp(-(fft.fftfreq(height)[:, None] ** 2 + fft.fftfreq(width) ** 2) / (2 * PASSBAND**2))
@@ -118,6 +117,12 @@ def cross_spectrum(reference: NDArray, second: NDArray, weights: tuple[Mask, Mas
 def whitened(spectrum: NDArray, power: NDArray) -> NDArray:
     """Between correlation (0) and phase correlation (1): sharp peaks without noise at full weight."""
     return spectrum / (power + 1e-3 * power.mean() + 1e-12) ** WHITENESS
+
+
+def softened(weight: Mask) -> Array:
+    """What each pixel counts: less towards the ends of the window and towards what is not trusted."""
+    taper = np.outer(*map(tapered, weight.shape))
+    return taper if weight.all() else taper * ndimage.gaussian_filter(weight.astype(np.float32), EDGE / 2)
 
 
 def tapered(side: int, share: float = 0.15) -> Array:

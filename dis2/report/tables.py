@@ -210,11 +210,15 @@ def registration(findings: Findings) -> Table:
         for sensor, found in document["sensors"].items():
             if sensor != document.get("reference"):
                 rows.append(_registration_row(scene, sensor, found, true_shift(findings, scene, sensor)))
-    caption = "Shifts in pixels of the common grid, right and down, beside each scene's reference sensor."
+    caption = (
+        "Shifts in pixels of the common grid, right and down, beside each scene's reference sensor; "
+        "that of an affine is the one in the middle of the scene."
+    )
     columns: tuple[str, ...] = (
         "scene",
         "sensor",
         "result",
+        "by",
         "found dx",
         "found dy",
         "true dx",
@@ -226,7 +230,7 @@ def registration(findings: Findings) -> Table:
     )
     if not findings.truths:
         columns = tuple(column for column in columns if not column.startswith("true") and column != "error")
-        rows = [row[:5] + row[8:] for row in rows]
+        rows = [row[:6] + row[9:] for row in rows]
     return Table("registration", caption, columns, tuple(rows))
 
 
@@ -235,8 +239,9 @@ def _registration_row(scene: str, sensor: str, found: Document, true: tuple[floa
     windows = found.get("windows") or []
     counted = f"{sum(bool(window.get('used')) for window in windows)} of {len(windows)}" if windows else None
     numbers: list[Any] = [shift["dx"], shift["dy"], *(true or (None, None)), error_of(found, true), found.get("spread")]
+    result = "refused" if not accepted else "accepted, affine" if "linear" in shift else "accepted"
     return (
-        *(Cell(text) for text in (scene, sensor, "accepted" if accepted else "refused")),
+        *(Cell(text) for text in (scene, sensor, result, found.get("method"))),
         *(Cell(None if number is None else float(number), digits=2) for number in numbers),
         *(Cell(text) for text in (counted, found.get("reason"))),
     )
