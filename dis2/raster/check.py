@@ -2,60 +2,114 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
+from affine import Affine
+from rasterio import DatasetReader
+from rasterio.enums import ColorInterp
 
 from dis2.config.data import IGNORE, Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.files import write_json
 from dis2.progress import track
-from dis2.raster.grid import Grid, blocks
-from dis2.raster.scene import open_scene_labels, scene_grid
-from dis2.raster.warp import bands_of, grid_of, measured, nodata_of, open_raster
+from dis2.raster.grid import Grid, Window, blocks
+from dis2.raster.scene import open_scene_labels, reference_sensor, scene_grid
+from dis2.raster.warp import CACHE, bands_of, grid_of, measured, nodata_of, open_raster
 
 SIDE = 1024
-"""Rasters are read in windows of this side, so that memory does not grow with them."""
+"""Labels are read in windows of this side."""
+BYTES = 32 * 2**20
+"""Rasters are read in windows of about this size, so that memory grows neither with them nor with their bands."""
+LARGEST = 1e30
+"""Nothing that is measured is larger: such values are nodata that nobody has declared."""
 
 
 def check(data: Data, settings: GridSettings, scene: str, out: Path) -> None:
     """Checks all rasters and labels of a scene and writes what was seen; all faults of rasters are told at once."""
-    found: list[str] = []
     seen: dict[str, Any] = {}
-    chips = data.scenes[scene].footprints.values()
-    rasters = [(sensor, files) for chip in chips for sensor, files in chip.sensors.items()]
-    for sensor, files in track(rasters, f"check {scene}", unit="raster"):
-        found += _sensor_faults(data, settings, sensor, files, seen)
-    found += [] if found else _scene_faults(data, settings, scene)
+    with rasterio.Env(GDAL_CACHEMAX=CACHE):
+        found = [*_raster_faults(data, settings, scene, seen)] or _scene_faults(data, settings, scene)
     if found:
         raise UserError("\n".join(f"scene {scene}: {fault}" for fault in found))
     write_json(out, {"scene": scene, "rasters": seen})
 
 
+def _raster_faults(data: Data, settings: GridSettings, scene: str, seen: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with sensors and labels by themselves."""
+    chips = data.scenes[scene].footprints.values()
+    rasters = [(sensor, files) for chip in chips for sensor, files in chip.sensors.items()]
+    for sensor, files in track(rasters, f"check {scene}", unit="raster"):
+        yield from _sensor_faults(data, settings, sensor, files, seen)
+    for chip in chips:
+        if chip.labels and not chip.labels.attribute:
+            yield from _label_faults(chip.labels.file, settings)
+
+
 def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple[str, ...], seen: dict[str, Any]) -> list[str]:
     faults: list[str] = []
+    spec, listed = data.sensors[sensor], " + ".join(files)
     for file in files:
         try:
-            seen[file] = _look(file, data.sensors[sensor].nodata)
-            faults += _value_faults(file, sensor, seen[file], settings)
+            with open_raster(file) as source:
+                broken = [*_type_faults(file, source), *_palette_faults(file, source)]
+                if not broken:
+                    seen[file] = _look(file, source, spec.nodata)
+                    broken = [*_value_faults(file, sensor, source, seen[file])]
+                faults += [*_georeference_faults(file, source, settings), *broken]
         except UserError as error:
             faults.append(str(error))
     if faults:
         return faults
-    wanted, bands, listed = data.sensors[sensor].bands, sum(seen[file]["bands"] for file in files), " + ".join(files)
-    if bands != wanted:
-        faults.append(f"sensors.{sensor}.bands: {wanted} expected, {listed} has {bands}. Give bands: {bands}, or the right files")
+    if (bands := sum(seen[file]["bands"] for file in files)) != spec.bands:
+        expected = f"sensors.{sensor}.bands: {spec.bands} expected"
+        faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands}, or the right files")
     if not any(sum(seen[file]["valid"]) for file in files):
         faults.append(f"{listed}: no valid pixel, all is nodata; remove {sensor} from the scene, or check nodata")
     return faults
 
 
-def _value_faults(file: str, sensor: str, seen: dict[str, Any], settings: GridSettings) -> Iterator[str]:
-    if seen["crs"] is None and not settings.pixels:
+def _label_faults(file: str, settings: GridSettings) -> list[str]:
+    try:
+        with open_raster(file) as source:
+            return [*_georeference_faults(file, source, settings), *_type_faults(file, source)]
+    except UserError as error:
+        return [str(error)]
+
+
+def _georeference_faults(file: str, source: DatasetReader, settings: GridSettings) -> Iterator[str]:
+    if settings.pixels:
+        return
+    if source.crs is None:
         yield f"{file}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid"
+    elif source.transform == Affine.identity() or not source.transform.determinant or not math.isfinite(sum(source.transform)):
+        yield f"{file}: has a CRS, but no place (geotransform {source.transform.to_gdal()}); georeference it"
+
+
+def _type_faults(file: str, source: DatasetReader) -> Iterator[str]:
+    bands = bands_of(source)
+    types = sorted({source.dtypes[i - 1] for i in bands})
+    if any(name.startswith("complex") for name in types):
+        yield f"{file}: complex values; give their amplitude, or decibels"
+    for what, told in (("types", types), ("nodata values", sorted({str(source.nodatavals[i - 1]) for i in bands}))):
+        if len(told) > 1:
+            yield f"{file}: its bands have different {what} ({', '.join(told)}); split it into a file for each, and list these"
+
+
+def _palette_faults(file: str, source: DatasetReader) -> Iterator[str]:
+    if ColorInterp.palette in source.colorinterp:
+        yield (
+            f"{file}: its values are numbers of colours in a palette; give the colours as bands "
+            "(`gdal_translate -expand rgb`), or remove the palette if the values are measurements"
+        )
+
+
+def _value_faults(file: str, sensor: str, source: DatasetReader, seen: dict[str, Any]) -> Iterator[str]:
     if seen["infinite"]:
         yield f"{file}: {seen['infinite']} infinite values; replace them by nodata"
     if seen["undeclared_nan"]:
@@ -63,49 +117,82 @@ def _value_faults(file: str, sensor: str, seen: dict[str, Any], settings: GridSe
             f"{file}: {seen['undeclared_nan']} values are NaN and NaN is not declared as nodata; "
             f"if they mean no measurement, set sensors.{sensor}.nodata: .nan"
         )
+    extreme = max(seen["range"], key=abs)
+    if abs(extreme) > LARGEST:
+        remedy = f"set sensors.{sensor}.nodata: {extreme!r}" if source.nodata is None else "replace them by the file's nodata"
+        yield f"{file}: values such as {extreme!r} measure nothing, and are not declared as nodata; {remedy}"
 
 
-def _look(file: str, nodata: float | None) -> dict[str, Any]:
+def _look(file: str, source: DatasetReader, nodata: float | None) -> dict[str, Any]:
     """Reads a raster once, whole, in windows."""
-    with open_raster(file) as source:
-        bands = len(bands_of(source))
-        own = nodata_of(source, nodata)
-        valid, infinite, nan = np.zeros(bands, int), 0, 0
-        for window in blocks(source.height, source.width, SIDE):
-            values, told = measured(file, source, window, own)
-            if values.dtype.kind == "c":
-                raise UserError(f"{file}: complex values; give their amplitude, or decibels")
-            valid += (told & np.isfinite(values)).sum((1, 2))
-            infinite += int((told & np.isinf(values)).sum())
-            nan += int((told & np.isnan(values)).sum())
-        return {
-            "bands": bands,
-            "crs": source.crs.to_string() if source.crs else None,
-            "size": [source.height, source.width],
-            "dtype": source.dtypes[0],
-            "valid": valid.tolist(),
-            "infinite": infinite,
-            "undeclared_nan": 0 if nodata is not None and np.isnan(nodata) else nan,
-        }
+    bands = len(bands_of(source))
+    own = nodata_of(source, nodata)
+    valid, infinite, nan, low, high = np.zeros(bands, int), 0, 0, math.inf, -math.inf
+    for window in _windows(source):
+        values, told = measured(file, source, window, own)
+        finite = told & np.isfinite(values)
+        valid += finite.sum((1, 2))
+        strange = values[told & ~finite]
+        infinite, nan = infinite + int(np.isinf(strange).sum()), nan + int(np.isnan(strange).sum())
+        if finite.any():
+            low, high = min(low, float(values[finite].min())), max(high, float(values[finite].max()))
+    return {
+        "bands": bands,
+        "crs": source.crs.to_string() if source.crs else None,
+        "size": [source.height, source.width],
+        "dtype": source.dtypes[0],
+        "valid": valid.tolist(),
+        "range": [low, high] if low <= high else [0.0, 0.0],
+        "infinite": infinite,
+        "undeclared_nan": 0 if nodata is not None and np.isnan(nodata) else nan,
+    }
+
+
+def _windows(source: DatasetReader) -> Iterator[Window]:
+    """Windows of whole strips or tiles where these are small enough: each is decoded once."""
+    tall, wide = source.block_shapes[0]
+    pixels = max(1, BYTES // (source.count * np.dtype(source.dtypes[0]).itemsize))
+    width = source.width if wide >= source.width else max(wide, math.isqrt(pixels) // wide * wide)
+    height = max(1, pixels // width)
+    height = height // tall * tall or height
+    for y in range(0, source.height, height):
+        for x in range(0, source.width, width):
+            yield Window(y, x, min(height, source.height - y), min(width, source.width - x))
 
 
 def _scene_faults(data: Data, settings: GridSettings, scene: str) -> list[str]:
     """What is wrong between rasters that are right by themselves."""
     try:
         grid = scene_grid(data, settings, scene)
-        faults = [] if settings.pixels else _places_faults(data, scene, grid)
+        if not settings.pixels and (faults := list(_place_faults(data, settings, scene, grid))):
+            return faults
         with open_scene_labels(data, settings, scene, grid) as labels:
             known = [(labels.read(window) != IGNORE).any() for window in blocks(grid.height, grid.width, SIDE)]
     except UserError as error:
         return [str(error)]
     files = [chip.labels.file for chip in data.scenes[scene].footprints.values() if chip.labels]
-    if files and not any(known):
-        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-        faults.append(f"{files[0]}{more}: no pixel of the scene has a class; check their place, their nodata and data.ignore")
-    return faults
+    if not files or any(known):
+        return []
+    more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+    return [f"{files[0]}{more}: no pixel of the scene has a class; check their place, their nodata and data.ignore"]
 
 
-def _places_faults(data: Data, scene: str, grid: Grid) -> list[str]:
-    files = [(sensor, file) for sensor, files in data.scenes[scene].sensors.items() for file in files]
-    told = "does not overlap the scene's grid; check the CRS of the file and sensors"
-    return [f"{file}: {told}.{sensor}" for sensor, file in files if not grid.overlaps(grid_of(file))]
+def _place_faults(data: Data, settings: GridSettings, scene: str, grid: Grid) -> Iterator[str]:
+    """Rasters that lie apart; where all of them do, the one that gives the grid is to blame."""
+    it = data.scenes[scene]
+    anchor = it.sensors[reference_sensor(data, settings, scene)][0]
+    labels = [it.labels.file] if it.labels and not it.labels.attribute else []
+    others = [file for file in (*(file for files in it.sensors.values() for file in files), *labels) if file != anchor]
+    apart = [file for file in others if not grid.overlaps(grid_of(file))]
+    if len(apart) == len(others) > 1:
+        yield f"{_placed(anchor)}: overlaps no other raster of the scene; check its CRS and its place"
+        return
+    for file in apart:
+        yield f"{_placed(file)}: does not overlap the scene's grid, that of {_placed(anchor)}; check the CRS and place of both"
+
+
+def _placed(file: str) -> str:
+    """A file with its CRS: the name of one that has no code."""
+    crs = grid_of(file).crs
+    text = crs.to_string() if crs else "no CRS"
+    return f"{file} ({next(iter(text.split(chr(34))[1:]), text)})"

@@ -44,6 +44,10 @@ class Shift:
 
 
 UNMOVED = Shift()
+LATTICE = 32
+"""Steps between the points by which grids are compared."""
+EDGE = 1e-6
+"""Pixels by which rounding may carry a point over an edge."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,22 @@ class Grid:
         return windows(self.height, self.width, size, overlap)
 
     def overlaps(self, other: Grid) -> bool:
-        """Do the bounds share any area?"""
-        left, bottom, right, top = self.bounds
-        there = other.bounds_in(self.crs)
-        return left < there[2] and there[0] < right and bottom < there[3] and there[1] < top
+        """Do they share area? Bounds do not tell: a turned grid's are wider than it, and no CRS reaches around the world."""
+        return self._reaches_into(other) or other._reaches_into(self)
+
+    def _reaches_into(self, other: Grid) -> bool:
+        """Does a point of a lattice over it, with its corners, lie in another grid?"""
+        sides = [index / LATTICE for index in range(LATTICE + 1)]
+        xs, ys = zip(*(self.transform @ (self.width * x, self.height * y) for y in sides for x in sides), strict=True)
+        if self.transform.is_degenerate or other.transform.is_degenerate:
+            return False
+        try:
+            places = zip(*(transform(self.crs, other.crs, xs, ys) if self.crs != other.crs else (xs, ys)), strict=True)
+        except CPLE_BaseError:
+            return False
+        back = ~other.transform
+        inside = (back @ place for place in places)
+        return any(EDGE < x < other.width - EDGE and EDGE < y < other.height - EDGE for x, y in inside)
 
 
 def starts(length: int, size: int, overlap: int = 0) -> list[int]:

@@ -1,23 +1,26 @@
 """Every kind of bad input is one clear line before anything is computed, and nothing is written."""
 
 import json
+import os
 import re
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
 from dis2.cli import main
-from dis2.config.data import Data
 from dis2.config.grid import GridSettings
-from dis2.errors import UserError
 from dis2.raster.check import check
-from tests.made import PIXELS, PLACE, data_of, raster, scene
+from tests.made import PIXELS, PLACE, UTM, damage, data_of, raster, scene
 
 SIDE = 32
 THERMAL = np.ones((2, SIDE, SIDE), "float32")
 LIDAR = np.ones((1, SIDE, SIDE), "float32")
 MUD = np.zeros((1, SIDE, SIDE), "uint8")
+AWAY = PLACE @ Affine.translation(0, 900)
+EYE = {"eye": {"bands": 3}, "echo": {"bands": 1}}
+TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
 
 
 def spoilt(values, value):
@@ -26,8 +29,13 @@ def spoilt(values, value):
     return values
 
 
-def text(path):
-    path.write_text("not a raster")
+def text(path, content="not a raster"):
+    path.write_text(content)
+    return str(path)
+
+
+def folder(path):
+    path.mkdir()
     return str(path)
 
 
@@ -37,62 +45,124 @@ def cut_short(path, bands=2):
     return str(path)
 
 
+def palette(path, dtype="uint16"):
+    """Numbers of colours, and the colours."""
+    raster(path, MUD.astype(dtype), photometric="palette")
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {0: (90, 60, 30, 255)})
+    return str(path)
+
+
+def joined(path, *bands):
+    """A virtual raster of bands as (type, further elements); its values do not matter."""
+    origin = ", ".join(map(str, PLACE.to_gdal()))
+    each = enumerate(bands, 1)
+    listed = "".join(f'<VRTRasterBand dataType="{kind}" band="{number}">{more}</VRTRasterBand>' for number, (kind, more) in each)
+    head = f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}"><SRS>{UTM}</SRS><GeoTransform>{origin}</GeoTransform>'
+    return text(path, f"{head}{listed}</VRTDataset>")
+
+
 SENSOR_FAULTS = {
     "missing": (str, "no such file"),
     "no raster": (text, "not a readable raster"),
+    "empty": (lambda p: text(p, ""), "not a readable raster"),
+    "a folder": (folder, "not a readable raster"),
     "truncated": (cut_short, "the file is damaged"),
+    "header alone": (lambda p: raster(p, THERMAL) and os.truncate(p, 400) or str(p), "the file is damaged"),
+    "corrupt": (lambda p: damage(raster(p, THERMAL, **TILES)), "the file is damaged"),
     "no CRS": (lambda p: raster(p, THERMAL, crs=None), "has no CRS"),
-    "elsewhere": (lambda p: raster(p, THERMAL, PLACE @ Affine.translation(0, 900)), "does not overlap the scene's grid"),
+    "no place": (lambda p: raster(p, THERMAL, Affine.identity()), r"has a CRS, but no place \(geotransform \(0.0, 1.0, .*georef"),
+    "no area": (lambda p: raster(p, THERMAL, Affine(1, 0, 300_000, 1, 0, 5_300_000)), "has a CRS, but no place"),
+    "elsewhere": (lambda p: raster(p, THERMAL, AWAY), "does not overlap the scene's grid, that of .*lidar.tif"),
+    "another zone": (lambda p: raster(p, THERMAL, crs="EPSG:32733"), r"\(EPSG:32733\): does not overlap .*\(EPSG:32633\); check"),
     "another planet": (lambda p: raster(p, THERMAL, crs="EPSG:4326"), "does not overlap the scene's grid"),
     "bands": (lambda p: raster(p, THERMAL[:1]), "sensors.thermal.bands: 2 expected, .* has 1. Give bands: 1"),
     "NaN": (lambda p: raster(p, spoilt(THERMAL, np.nan)), "1 values are NaN and NaN is not declared"),
     "infinity": (lambda p: raster(p, spoilt(THERMAL, -np.inf)), "1 infinite values"),
+    "fill": (
+        lambda p: raster(p, spoilt(THERMAL, np.finfo("f4").min)),
+        r"such as -3.4028234\d+e\+38 .*set sensors.thermal.nodata: -3.4028234\d+e\+38",
+    ),
+    "another fill": (lambda p: raster(p, spoilt(THERMAL, 1e38), nodata=7), r"9.99\d+e\+37 .* replace them by the file's nodata"),
     "all nodata": (lambda p: raster(p, THERMAL, nodata=1), "no valid pixel"),
     "all masked": (lambda p: raster(p, THERMAL, mask=np.zeros((SIDE, SIDE), bool)), "no valid pixel"),
     "all clear": (lambda p: raster(p, THERMAL, alpha=np.zeros((SIDE, SIDE), bool)), "no valid pixel"),
     "complex": (lambda p: raster(p, THERMAL.astype("complex64")), "complex values"),
+    "complex integers": (lambda p: joined(p, ("CInt16", ""), ("CInt16", "")), "complex values"),
+    "palette of 8 bits": (lambda p: palette(p, "uint8"), "numbers of colours in a palette; give the colours as bands"),
+    "palette of 16 bits": (palette, "numbers of colours in a palette; give the colours as bands"),
+    "types": (lambda p: joined(p, ("UInt16", ""), ("Float32", "")), r"different types \(float32, uint16\); split it"),
+    "nodata values": (
+        lambda p: joined(p, ("Int16", ""), ("Int16", "<NoDataValue>-9</NoDataValue>")),
+        r"different nodata values \(-9.0, None\); split it",
+    ),
 }
 LABEL_FAULTS = {
     "missing": (str, "no such file"),
     "no raster": (text, "not a readable raster"),
     "truncated": (lambda p: cut_short(p, 1), "the file is damaged"),
+    "corrupt": (lambda p: damage(raster(p, MUD, **TILES)), "the file is damaged"),
     "no CRS": (lambda p: raster(p, MUD, crs=None), "has no CRS"),
+    "no area": (lambda p: raster(p, MUD, Affine(0, 0, 300_000, 0, 0, 5_300_000)), "has a CRS, but no place"),
     "value": (lambda p: raster(p, spoilt(MUD, 9)), "label value 9 is no class"),
+    "fractions": (lambda p: raster(p, spoilt(MUD.astype("float32"), 1.25)), "label value 1.25 is no class"),
+    "complex": (lambda p: raster(p, MUD.astype("complex64")), "complex values"),
     "colours": (lambda p: raster(p, np.zeros((3, SIDE, SIDE), "uint8")), "3 bands; labels have one band"),
     "all ignored": (lambda p: raster(p, MUD + 255), "no pixel of the scene has a class"),
-    "elsewhere": (lambda p: raster(p, MUD, PLACE @ Affine.translation(0, 900)), "no pixel of the scene has a class"),
+    "elsewhere": (lambda p: raster(p, MUD, AWAY), "does not overlap the scene's grid"),
 }
 
 
-def fault_of(data, settings, out):
-    with pytest.raises(UserError) as caught:
-        check(data, settings, "pond", out)
-    assert not out.parent.exists()
-    return str(caught.value)
+@pytest.fixture
+def fault_of(tmp_path, capsys):
+    """What `dis2 check` says of a scene that it refuses, without the name of the scene."""
+
+    def lines(data, grid):
+        out = tmp_path / "out" / "pond.json"
+        settings = json.dumps({"data": data.model_dump(mode="json"), "grid": grid.model_dump(mode="json")})
+        assert main(["check", "--settings", settings, "--scene", "pond", "--out", str(out)]) == 2
+        said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("check pond: ")]
+        assert not out.parent.exists() and all(line.startswith("dis2 check: scene pond: ") for line in said), said
+        return "\n".join(line.removeprefix("dis2 check: scene pond: ") for line in said)
+
+    return lines
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("kind", SENSOR_FAULTS)
-def test_a_bad_sensor_is_one_line_that_names_its_file(tmp_path, kind):
+def test_a_bad_sensor_is_one_line_that_names_its_file(tmp_path, fault_of, kind):
     make, told = SENSOR_FAULTS[kind]
     sensors = {"thermal": make(tmp_path / "bad.tif"), "lidar": raster(tmp_path / "lidar.tif", LIDAR)}
-    data = data_of({"pond": scene(tmp_path, SIDE) | {"sensors": sensors}})
-    fault = fault_of(data, GridSettings(reference="lidar"), tmp_path / "out" / "pond.json")
-    assert "\n" not in fault and fault.startswith("scene pond: ") and "bad.tif" in fault
-    assert re.search(told, fault), fault
-
-
-@pytest.mark.parametrize("kind", LABEL_FAULTS)
-def test_bad_labels_are_one_line_that_names_their_file(tmp_path, kind):
-    make, told = LABEL_FAULTS[kind]
-    data = data_of({"pond": scene(tmp_path, SIDE) | {"labels": make(tmp_path / "bad.tif")}})
-    fault = fault_of(data, GridSettings(), tmp_path / "out" / "pond.json")
+    fault = fault_of(data_of({"pond": scene(tmp_path, SIDE) | {"sensors": sensors}}), GridSettings(reference="lidar"))
     assert "\n" not in fault and "bad.tif" in fault and re.search(told, fault), fault
 
 
-def test_all_faults_of_rasters_are_told_at_once(tmp_path):
+@pytest.mark.parametrize("kind", LABEL_FAULTS)
+def test_bad_labels_are_one_line_that_names_their_file(tmp_path, fault_of, kind):
+    make, told = LABEL_FAULTS[kind]
+    fault = fault_of(data_of({"pond": scene(tmp_path, SIDE) | {"labels": make(tmp_path / "bad.tif")}}), GridSettings())
+    assert "\n" not in fault and "bad.tif" in fault and re.search(told, fault), fault
+
+
+@pytest.mark.parametrize("labels", [lambda p: palette(p), lambda p: raster(p, MUD.astype("float64"))], ids=["palette", "floats"])
+def test_labels_may_be_numbers_of_colours_or_whole_floats(tmp_path, labels):
+    data = data_of({"pond": scene(tmp_path, SIDE) | {"labels": labels(tmp_path / "labels.tif")}})
+    check(data, GridSettings(), "pond", tmp_path / "pond.json")
+
+
+def test_where_all_else_lies_apart_the_reference_is_to_blame(tmp_path, fault_of):
+    data = data_of({"pond": scene(tmp_path, SIDE)})
+    raster(tmp_path / "thermal.tif", THERMAL, crs="EPSG:32733")
+    fault = fault_of(data, GridSettings(reference="thermal"))
+    assert fault.endswith("thermal.tif (EPSG:32733): overlaps no other raster of the scene; check its CRS and its place")
+    assert "\n" not in fault
+
+
+def test_all_faults_of_rasters_are_told_at_once(tmp_path, fault_of):
     sensors = {"thermal": raster(tmp_path / "a.tif", spoilt(THERMAL, np.inf), crs=None), "lidar": str(tmp_path / "b.tif")}
-    fault = fault_of(data_of({"pond": scene(tmp_path) | {"sensors": sensors}}), GridSettings(), tmp_path / "out" / "pond.json")
-    assert [line.split(": ")[1][-5:] for line in fault.splitlines()] == ["a.tif", "a.tif", "b.tif"]
+    bad = {"sensors": sensors, "labels": str(tmp_path / "c.tif")}
+    fault = fault_of(data_of({"pond": scene(tmp_path) | bad}), GridSettings())
+    assert [line.split(": ")[0][-5:] for line in fault.splitlines()] == ["a.tif", "a.tif", "b.tif", "c.tif"]
 
 
 @pytest.mark.parametrize("nodata", [np.nan, -1.0])
@@ -102,6 +172,18 @@ def test_what_was_seen_of_a_good_scene_is_written(tmp_path, nodata):
     check(data_of({"pond": scene(tmp_path) | {"sensors": sensors}}, told), GridSettings(), "pond", tmp_path / "pond.json")
     seen = json.loads((tmp_path / "pond.json").read_text())["rasters"][sensors["thermal"]]
     assert seen["valid"] == [SIDE * SIDE - 1, SIDE * SIDE] and (seen["bands"], seen["size"]) == (2, [SIDE, SIDE])
+    assert seen["range"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 9000])
+@pytest.mark.parametrize("layout", [{}, TILES, {"interleave": "pixel", "blockysize": 5}], ids=["strips", "tiles", "pixels"])
+def test_a_raster_is_looked_at_whole_whatever_the_windows(tmp_path, monkeypatch, size, layout):
+    monkeypatch.setattr("dis2.raster.check.BYTES", size)
+    values = np.random.default_rng(0).integers(0, 5, (3, 30, 50), dtype="uint16")
+    data = data_of({"pond": {"sensors": {"eye": raster(tmp_path / "a.tif", values, nodata=3, **layout)}}}, EYE)
+    check(data, GridSettings(), "pond", tmp_path / "pond.json")
+    (seen,) = json.loads((tmp_path / "pond.json").read_text())["rasters"].values()
+    assert seen["valid"] == (values != 3).sum((1, 2)).tolist() and seen["range"] == [0.0, 4.0]
 
 
 def chips(folder, **changes):
@@ -119,16 +201,8 @@ def test_chips_need_no_crs(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["sensors", "labels"])
-def test_a_chip_whose_rasters_differ_in_shape_is_one_line(tmp_path, what):
+def test_a_chip_whose_rasters_differ_in_shape_is_one_line(tmp_path, fault_of, what):
     odd = raster(tmp_path / "odd.tif", np.zeros((1, SIDE, SIDE - 1), "uint8"), crs=None)
     changes = {"labels": odd} if what == "labels" else {"sensors": {"thermal": raster(tmp_path / "t.tif", THERMAL), "lidar": odd}}
-    fault = fault_of(chips(tmp_path, **changes), PIXELS, tmp_path / "out" / "pond.json")
+    fault = fault_of(chips(tmp_path, **changes), PIXELS)
     assert "odd.tif: 32 x 31 pixels" in fault and "\n" not in fault
-
-
-def test_by_hand_a_fault_ends_with_2_and_its_line(tmp_path, capsys):
-    data: Data = data_of({"pond": scene(tmp_path) | {"labels": str(tmp_path / "none.tif")}})
-    settings = json.dumps({"data": data.model_dump(mode="json"), "grid": GridSettings().model_dump(mode="json")})
-    assert main(["check", "--settings", settings, "--scene", "pond", "--out", str(tmp_path / "out" / "pond.json")]) == 2
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dis2 check: ")]
-    assert len(told) == 1 and "none.tif: no such file" in told[0] and not (tmp_path / "out").exists()

@@ -70,8 +70,25 @@ def test_resolution_is_the_side_of_a_pixel_however_turned(transform):
         (Grid(CRS.from_epsg(4326), Affine(0.01, 0, 12.3, 0, -0.01, 47.9), 50, 50), True),
         (Grid(CRS.from_epsg(4326), Affine(0.01, 0, 42.3, 0, -0.01, 47.9), 50, 50), False),
         (Grid(CRS.from_epsg(4326), PLACE, 50, 50), False),
+        (Grid(CRS.from_epsg(4326), Affine(0.5, 0, -180, 0, -0.5, 90), 360, 720), True),
+        (Grid(CRS.from_epsg(3031), Affine(1000, 0, -3e6, 0, -1000, 3e6), 6000, 6000), False),
+        (Grid(UTM, PLACE @ Affine.translation(60, -48.3) @ Affine.rotation(45), 40, 40), False),
+        (Grid(UTM, PLACE @ Affine.translation(55, -38.3) @ Affine.rotation(45), 40, 40), True),
+        (Grid(UTM, Affine(0, 0, 300_020, 0, 0, 5_299_980), 40, 40), False),
     ],
-    ids=["corner", "beside", "above", "other CRS", "far away", "degrees beyond the poles"],
+    ids=[
+        "corner",
+        "beside",
+        "above",
+        "other CRS",
+        "far away",
+        "degrees beyond the poles",
+        "the world",
+        "the other pole",
+        "turned beside a corner",
+        "turned over a corner",
+        "without area",
+    ],
 )
 def test_grids_overlap_only_where_they_share_area(other, together):
     assert Grid(UTM, PLACE, 40, 40).overlaps(other) == together
