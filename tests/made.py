@@ -21,19 +21,30 @@ CLASSES = ["mud", "reed", "sand"]
 PIXELS = GridSettings(pixels=True)
 
 
-def raster(path, values, transform=PLACE, crs=UTM, nodata=None, alpha=None, mask=None):
+def raster(path, values, transform=PLACE, crs=UTM, nodata=None, alpha=None, mask=None, **creation):
     """Writes bands [C, h, w] as a GeoTIFF, with an alpha band or an internal mask [h, w] where given; its path."""
     values = np.asarray(values)
     count, (height, width) = len(values) + (alpha is not None), values.shape[1:]
     size = {"count": count, "height": height, "width": width, "dtype": values.dtype}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, nodata=nodata, **size) as file:
+    with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, nodata=nodata, **size, **creation) as file:
         file.write(values, list(range(1, len(values) + 1)))
         if alpha is not None:
             file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 2), ColorInterp.alpha]
             file.write(np.where(alpha, 255, 0).astype(values.dtype), count)
         if mask is not None:
             file.write_mask(mask)
+    return str(path)
+
+
+def damage(path):
+    """Writes into the last tile of a compressed GeoTIFF what nothing is compressed to; its path."""
+    with rasterio.open(path) as file:
+        rows, columns = (-(-side // block) for side, block in zip(file.shape, file.block_shapes[0], strict=True))
+        start = int(file.get_tag_item(f"BLOCK_OFFSET_{columns - 1}_{rows - 1}", "TIFF", bidx=1))
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(b"\xff" * 32)
     return str(path)
 
 

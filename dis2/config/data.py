@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from dis2.config.base import Name, Section, SensorName
 
@@ -14,6 +15,34 @@ SplitName = Literal["train", "validation", "test"]
 PALETTE = ("#c8553d", "#8d99ae", "#2a6f97", "#1b512d", "#9bc53d", "#d9b88f", "#7b2d8b", "#f2c14e", "#4a4e69", "#00a6a6")
 IGNORE = 255
 """The label in a tile store of a pixel that has no class."""
+
+
+class Scaling(Section):
+    """From the numbers in a file to the values that are used: linear, then decibels, then clipped."""
+
+    factor: float | None = Field(None, description="numbers are multiplied by it (default: the file's own scale and offset)")
+    offset: float | None = Field(None, description="and this is added, instead of the file's own scale and offset")
+    decibels: Literal["power", "amplitude"] | None = Field(
+        None, description="10 log10 of a power, 20 log10 of an amplitude; of zero there is none, unless clipped"
+    )
+    clip: tuple[float | None, float | None] | None = Field(None, description="[lowest, highest] value; null: no limit")
+    unit: str | None = Field(None, description="of the values (default: dB after decibels, else what the file says)")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Scaling:
+        low, high = self.clip or (None, None)
+        if not all(math.isfinite(value) for value in (self.factor, self.offset, low, high) if value is not None):
+            raise ValueError("a number is not finite; leave it out (clip: null) where there is no limit")
+        if self.factor == 0:
+            raise ValueError("factor: 0 leaves nothing of the values")
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"clip: [{low:g}, {high:g}] holds nothing; give the lower value first")
+        return self
+
+    @property
+    def linear(self) -> bool:
+        """Does it say more than the file itself?"""
+        return self.factor is not None or self.offset is not None
 
 
 class Sensor(Section):
@@ -25,6 +54,11 @@ class Sensor(Section):
     nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")
     unmeasured: Literal["any", "all"] = Field("any", description="a pixel is no measurement if any band is nodata, or if all are")
+    scaling: Scaling = Field(Scaling(), description="what its values are (default: what the file says by its scale and offset)")
+
+    @field_serializer("nodata", when_used="json")
+    def _as_json_can_hold_it(self, nodata: float | None) -> float | str | None:
+        return "nan" if nodata is not None and math.isnan(nodata) else nodata
 
 
 class ClassLabel(Section):
@@ -39,6 +73,9 @@ class Labels(Section):
 
     file: str = Field(description="a raster, or a vector file of polygons")
     attribute: str | None = Field(None, description="vector files: the attribute that holds a class's name or value")
+    resampling: Literal["nearest", "mode"] | None = Field(
+        None, description="rasters: the nearest pixel, or the most frequent value (default: mode where they are much finer)"
+    )
 
 
 class Chip(Section):
@@ -179,6 +216,10 @@ class Data(Section):
     def only(self, scenes: Iterable[str]) -> Data:
         """The same data with just these scenes: what a stage that reads no other should depend on."""
         return self.model_copy(update={"scenes": {name: self.scenes[name] for name in scenes}})
+
+    def seen_by(self, sensors: Iterable[str]) -> Data:
+        """The same data as if there were only these sensors; one will do."""
+        return self.model_copy(update={"sensors": {sensor: self.sensors[sensor] for sensor in self.in_order(sensors)}})
 
     def in_order(self, sensors: Iterable[str]) -> tuple[str, ...]:
         """These sensors in config order."""

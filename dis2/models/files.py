@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dis2.config.data import Data
+from dis2.config.data import Data, Sensor
 from dis2.config.model import ModelSettings
 from dis2.errors import UserError
 from dis2.files import read_json, whole, write_json
@@ -33,8 +33,8 @@ class Card(BaseModel):
     method: str
     sensors: dict[str, int]
     """Bands of each sensor, in the order of combinations."""
-    kinds: dict[str, str]
-    """Image or surface, by sensor."""
+    rasters: dict[str, Sensor]
+    """How the rasters of each sensor are read: their kind, nodata, resampling and scaling."""
     reference: str
     resolution: float
     """The side of a pixel of the training grid."""
@@ -109,7 +109,10 @@ def _listed(bands: dict[str, int]) -> str:
 
 
 def load(folder: Path) -> Model:
-    """A trained model, ready to predict; nothing is ever unpickled."""
+    """A trained model, ready to predict: its network, or the specialists that lie in the folder. Nothing is ever unpickled."""
+    parts = [] if (folder / CARD).exists() else sorted(folder.glob(f"*+*/{CARD}"))
+    if parts and (way := method_of(read_card(parts[0].parent).method)).specialists:
+        return way.network_module().together(folder)
     card = read_card(folder)
     network = build(card.method, card.sensors, len(card.classes), card.settings)
     try:

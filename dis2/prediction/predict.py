@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,12 +10,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import rasterio
 import torch
 from affine import Affine
 
 from dis2.combinations import name_of, parse
-from dis2.config.data import ClassLabel, Data, Scene, Sensor
+from dis2.config.data import ClassLabel, Data, Scene
 from dis2.config.grid import GridSettings
 from dis2.config.prediction import PredictionSettings
 from dis2.errors import UserError
@@ -29,11 +29,10 @@ from dis2.raster.scene import covering, open_sensor, places, reference_sensor, s
 from dis2.raster.shifts import read_shifts
 from dis2.raster.warp import grid_of
 
-CACHE = 256 * 2**20
-"""Bytes of decoded pixels that GDAL may keep: its own default grows with the machine."""
-
 UNITS = 100
 """A pixel that many times larger or smaller than the model's is told in other units, degrees and not metres."""
+SAME = 0.02
+"""By this share pixels may differ from the model's: to resample them would cost more than it gives."""
 
 Combination = tuple[str, ...]
 
@@ -66,7 +65,7 @@ def predict_files(model_folder: Path, files: dict[str, list[str]], out: Path) ->
     data = data_of(model, model_folder, files)
     chip = all(grid_of(file).crs is None for listed in files.values() for file in listed)
     grid = GridSettings(pixels=chip, reference=model.card.reference)
-    rasters = Rasters(data, grid, "map", map_grid(data, grid, "map", model))
+    rasters = Rasters(data, grid, "map", as_trained(map_grid(data, grid, "map", model), model))
     check_fit(model, model_folder, rasters)
     write_maps(model, rasters, register_now(rasters), PredictionSettings(), {rasters.sensors: out})
 
@@ -79,10 +78,10 @@ def data_of(model: Model, folder: Path, files: dict[str, list[str]]) -> Data:
             near = get_close_matches(sensor, card.sensors, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UserError(f"--{sensor}: not a sensor of {folder}, which knows {', '.join(card.sensors)}{hint}")
-    sensors = {name: Sensor.model_validate({"bands": bands, "kind": card.kinds[name]}) for name, bands in card.sensors.items()}
     classes = {name: ClassLabel(color=color) for name, color in zip(card.classes, card.colors, strict=True)}
     scene = Scene(sensors={sensor: tuple(listed) for sensor, listed in files.items()})
-    return Data(name="map", sensors=sensors, classes=classes, scenes={"map": scene})
+    sensors = card.rasters  # a specialist's may be one
+    return Data.model_construct(name="map", sensors=sensors, classes=classes, scenes={"map": scene})
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,23 @@ def map_grid(data: Data, grid: GridSettings, scene: str, model: Model) -> Grid:
     if grid.pixels or grid.resolution or anchor == (grid.reference or next(iter(data.sensors))):
         return scene_grid(data, grid, scene)
     sensors = data.scenes[scene].sensors
-    own, trained = georeferenced(sensors[anchor][0]), model.card.resolution
-    same_units = 1 / UNITS < own.resolution / trained < UNITS
+    own = georeferenced(sensors[anchor][0])
     parts = [georeferenced(file) for files in sensors.values() for file in files]
-    return union(parts, own, trained if same_units else own.resolution)
+    return union(parts, own, resolution_of(model, own))
+
+
+def resolution_of(model: Model, own: Grid) -> float:
+    """The side of a map's pixels: the model's, unless the rasters tell it in other units."""
+    trained = model.card.resolution
+    return trained if 1 / UNITS < own.resolution / trained < UNITS else own.resolution
+
+
+def as_trained(place: Grid, model: Model) -> Grid:
+    """The same place in pixels of the size that the model knows, be the new rasters finer or coarser."""
+    side = resolution_of(model, place)
+    if place.crs is None or math.isclose(place.resolution, side, rel_tol=SAME):
+        return place
+    return covering(place, place.crs, side)
 
 
 def georeferenced(file: str) -> Grid:
@@ -186,7 +198,7 @@ def write_maps(
     """Every combination's map, window by window, each window read once."""
     overlap = round(settings.tile * settings.overlap)
     covered = {cell: list(windows(cell.height, cell.width, settings.tile, overlap)) for cell in rasters.cells}
-    with rasterio.Env(GDAL_CACHEMAX=CACHE), ExitStack() as stack:
+    with ExitStack() as stack:
         readers = {
             sensor: stack.enter_context(
                 open_sensor(rasters.data, rasters.grid, rasters.scene, sensor, rasters.place, shifts.get(sensor, Shift()))

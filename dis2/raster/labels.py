@@ -23,7 +23,7 @@ class LabelReader(Protocol):
 
 
 class RasterLabels:
-    """A raster of label values, brought to the grid by the nearest pixel or, where it is much finer, by the mode."""
+    """A raster of label values, brought to the grid by the nearest pixel or by the mode, as asked for or as it is fine."""
 
     def __init__(self, file: str, source: Stacked, data: Data):
         self.file, self.source = file, source
@@ -67,7 +67,7 @@ def open_labels(labels: Labels, data: Data, grid: Grid) -> Iterator[LabelReader]
     if labels.attribute is not None:
         yield VectorLabels(_polygons(labels, data, grid), grid)
         return
-    with warped((labels.file,), grid, resampling="nearest") as source:
+    with warped((labels.file,), grid, labels.resampling or "nearest", adapted=labels.resampling is None) as source:
         if source.count != 1:
             raise UserError(f"{labels.file}: {source.count} bands; labels have one band of class values; convert it")
         yield RasterLabels(labels.file, source, data)

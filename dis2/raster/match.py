@@ -124,8 +124,8 @@ def finite(view: View) -> View:
     """At most BANDS float32 bands, 0 where there is no measurement; what is not finite is none."""
     bands, valid = view
     valid = valid & np.isfinite(bands).all(0)
-    groups = np.array_split(np.where(valid, bands, 0).astype(np.float32), min(BANDS, len(bands)))
-    return np.stack([group.mean(0) for group in groups]), valid
+    groups = np.array_split(bands, min(BANDS, len(bands)))
+    return np.stack([sum(np.where(valid, band, 0).astype(np.float32) for band in group) / len(group) for group in groups]), valid
 
 
 def comparable(views: Sequence[View], kind: Kind) -> list[Array]:

@@ -18,6 +18,7 @@ from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
 from dis2.raster.labels import LabelReader, open_labels
+from dis2.raster.scaling import common_unit
 from dis2.raster.warp import Bands, Mask, Reader, grid_of, warped
 
 SLACK = 1e-6
@@ -104,6 +105,7 @@ class Mosaic:
         self.parts = parts
         self.count = next((part.count for _, part in parts if part.count != bands), bands)
         self.dtype = np.result_type(*(part.dtype for _, part in parts)) if parts else np.dtype("uint8")
+        self.unit = common_unit([part.unit for _, part in parts])
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w] and validity [h, w]."""
@@ -120,14 +122,14 @@ class Mosaic:
 def open_sensor(
     data: Data, settings: GridSettings, scene: str, sensor: str, grid: Grid, shift: Shift = UNMOVED
 ) -> Iterator[Reader]:
-    """One sensor of a scene on its grid."""
+    """One sensor of a scene on its grid, in the values that everything after this works with."""
     spec = data.sensors[sensor]
     chips = data.scenes[scene].footprints
     with ExitStack() as stack:
         parts = []
         for place in places(data, settings, scene) if settings.pixels else [Place("", Window(0, 0, grid.height, grid.width))]:
             if files := chips[place.name].sensors.get(sensor):
-                source = warped(files, grid, spec.resampling, shift, spec.nodata, spec.unmeasured)
+                source = warped(files, grid, spec.resampling, shift, spec.nodata, spec.unmeasured, spec.scaling)
                 parts.append((place.window, stack.enter_context(source)))
         yield parts[0][1] if not settings.pixels else Mosaic(parts, spec.bands)
 

@@ -1,14 +1,15 @@
-"""The one warp: a source pinned to the whole destination grid and read in windows, with its validity beside it."""
+"""The one warp: a source pinned to the destination grid and read in windows, scaled, with its validity beside it."""
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -18,18 +19,26 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
+from dis2.config.data import Scaling
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, blocks, intersection
+from dis2.raster.scaling import common_unit, scale_of, unit_of
 
 Bands = NDArray[np.generic]
 Mask = NDArray[np.bool_]
 
 DOWNSAMPLED = 2.0
 """From this ratio of resolutions on, interpolation would skip source pixels: they are averaged."""
-CELL = 256
+CELL = 512
 """GDAL's values depend on the window that it is asked for, in the last digits or by far: so it is asked for these cells alone."""
+CELL_BYTES = 16 * 2**20
+"""Cells are smaller where a sensor has so many bands, or pixels so much finer than the grid's, that one would take more."""
+EDGE = 8
+"""Source pixels beside those that a cell shows, which no resampling reaches across."""
 KEPT = 32 * 2**20
 """Bytes of cells that a file keeps for windows to come, which may overlap."""
+CACHE = 128
+"""MiB of decoded pixels that GDAL may keep unless GDAL_CACHEMAX says otherwise: its own default grows with the machine."""
 
 
 class Reader(Protocol):
@@ -37,54 +46,83 @@ class Reader(Protocol):
 
     count: int
     dtype: np.dtype
+    unit: str | None
 
     def read(self, window: Window) -> tuple[Bands, Mask]: ...
 
 
 class Warped:
-    """One file on a grid. The same pixels whatever the windows: the warp is pinned to the whole grid and made in fixed cells."""
+    """One file on a grid. The same pixels whatever the windows: each cell of the grid is warped whole, always in the same way."""
 
-    def __init__(self, file: str, grid: Grid, resampling: str, shift: Shift, nodata: float | None, stack: ExitStack):
-        self.file = file
-        source = stack.enter_context(open_raster(file))
-        self.dtype = np.dtype(source.dtypes[0])
-        self.count = len(bands_of(source))
+    def __init__(
+        self,
+        source: rasterio.DatasetReader,
+        grid: Grid,
+        resampling: str,
+        adapted: bool,
+        shift: Shift,
+        nodata: float | None,
+        unmeasured: str,
+        scaling: Scaling | None,
+    ):
+        indexes = bands_of(source)
+        self.source, self.count = source, len(indexes)
         self.nodata = nodata_of(source, nodata)
-        self.grid = grid
-        self.dataset = source if grid.crs is None else stack.enter_context(_pinned(source, grid, resampling, shift, self.nodata))
-        self.cell = lru_cache(max(4, KEPT // (CELL**2 * self.count * (self.dtype.itemsize + 1))))(self._measured)
-
-    def _measured(self, window: Window) -> tuple[Bands, Mask]:
-        return measured(self.file, self.dataset, window, self.nodata)
+        self.reduce = np.all if unmeasured == "any" else np.any
+        self.scale = scale_of(source, indexes, scaling) if scaling else None
+        self.unit = unit_of(source, indexes, scaling) if scaling else None
+        self.dtype = np.dtype(np.float32 if self.scale else source.dtypes[0])
+        self.grid = grid.shifted(shift)  # where the sensor shows these pixels
+        if grid.crs is not None:
+            finer = _finer(source, grid)
+            pixel = self.count * max(self.dtype.itemsize, np.dtype(source.dtypes[0]).itemsize)
+            self.side = _side(pixel, finer)
+            self.cell = lru_cache(max(4, KEPT // (self.side**2 * (pixel + 1))))(self._warped)
+            scale = str(min(1.0, 1 / finer) if finer else 1.0)  # given, since GDAL would guess one for each window
+            how = Resampling[_effective(resampling, finer) if adapted else resampling]
+            self.how = {"crs": grid.crs, "resampling": how, "XSCALE": scale, "YSCALE": scale}
+            self.alike = self.nodata is None or unmeasured == "all" or self.count == 1
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
-        """Bands [C, h, w] and, per band, where they are measurements [C, h, w]."""
+        """Bands [C, h, w], and where any, or all, of them are measured [h, w]."""
         if self.grid.crs is None:
-            return self._measured(window)
+            return self._told(self.source, window)
         bands = np.empty((self.count, window.height, window.width), self.dtype)
-        valid = np.empty(bands.shape, bool)
-        for cell in blocks(self.grid.height, self.grid.width, CELL, under=window):
+        valid = np.empty((window.height, window.width), bool)
+        for cell in blocks(self.grid.height, self.grid.width, self.side, under=window):
             if common := intersection(window, cell):
-                (rows, columns), here = common[0].slices, common[1].slices
-                whole = self.cell(cell)
-                bands[:, *here], valid[:, *here] = (part[:, rows, columns] for part in whole)
+                there, here = common[0].slices, common[1].slices
+                whole, measured_there = self.cell(cell)
+                bands[:, *here], valid[here] = whole[:, *there], measured_there[there]
         return bands, valid
+
+    def _warped(self, cell: Window) -> tuple[Bands, Mask]:
+        part = self.grid.part(cell)
+        place = {"transform": part.transform, "height": part.height, "width": part.width}
+        telling = _telling(self.source, part, self.nodata, self.alike)
+        with WarpedVRT(self.source, **(self.how | place | telling)) as pinned:
+            return self._told(pinned, Window(0, 0, part.height, part.width))
+
+    def _told(self, dataset: rasterio.DatasetReader | WarpedVRT, window: Window) -> tuple[Bands, Mask]:
+        bands, valid = measured(self.source.name, dataset, window, self.nodata)
+        return self.scale(bands) if self.scale else bands, self.reduce(valid, axis=0)
 
 
 class Stacked:
     """The files of a sensor as one: their bands follow each other; a pixel is valid where any, or all, of them are."""
 
-    def __init__(self, parts: Sequence[Warped], unmeasured: str = "any"):
+    def __init__(self, parts: Sequence[Warped], unmeasured: str):
         self.parts = parts
         self.count = sum(part.count for part in parts)
         self.dtype = np.result_type(*(part.dtype for part in parts))
+        self.unit = common_unit([part.unit for part in parts])
         self.reduce = np.all if unmeasured == "any" else np.any
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w] and validity [h, w]."""
-        bands, valid = zip(*(part.read(window) for part in self.parts), strict=True)
-        joined = np.concatenate(bands).astype(self.dtype, copy=False)
-        return joined, self.reduce(np.concatenate(valid), axis=0) & np.isfinite(joined).all(0)
+        parts, valid = zip(*(part.read(window) for part in self.parts), strict=True)
+        bands = parts[0] if len(parts) == 1 else np.concatenate(parts, dtype=self.dtype)
+        return bands, self.reduce(valid, axis=0) & _numbers(bands)
 
 
 @contextmanager
@@ -95,16 +133,21 @@ def warped(
     shift: Shift = UNMOVED,
     nodata: float | None = None,
     unmeasured: str = "any",
+    scaling: Scaling | None = None,
+    adapted: bool = True,
 ) -> Iterator[Stacked]:
-    """A sensor's files on a grid, its misregistration folded into the one resampling."""
+    """A sensor's files on a grid, its misregistration folded into the one resampling, which is adapted to much finer pixels."""
     with ExitStack() as stack:
-        yield Stacked([Warped(file, grid, resampling, shift, nodata, stack) for file in files], unmeasured)
+        sources = [stack.enter_context(open_raster(file)) for file in files]
+        how = (resampling, adapted, shift, nodata, unmeasured, scaling)
+        yield Stacked([Warped(source, grid, *how) for source in sources], unmeasured)
 
 
 def open_raster(file: str | Path) -> rasterio.DatasetReader:
     """An open raster, or the one line that says why not."""
     if not os.path.exists(file) and "://" not in str(file) and not str(file).startswith("/vsi"):
         raise UserError(f"{file}: no such file; check the path (and data_root) in the config")
+    os.environ.setdefault("GDAL_CACHEMAX", str(CACHE))  # GDAL asks once in a process, before the first pixel
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             source = rasterio.open(file)
@@ -143,36 +186,72 @@ def measured(file: str, dataset: rasterio.DatasetReader | WarpedVRT, window: Win
     place, indexes = RasterWindow(window.x, window.y, window.width, window.height), bands_of(dataset)
     alpha = next((i for i in dataset.indexes if i not in indexes), None)
     try:
-        bands = dataset.read(indexes, window=place)
         if alpha is not None:
-            return bands, np.broadcast_to(dataset.read(alpha, window=place) > 0, bands.shape)
+            everything = dataset.read(window=place)  # at once, since a warp would be made anew for alpha alone
+            bands = everything[[i - 1 for i in indexes]]
+            return bands, np.broadcast_to(everything[alpha - 1] > 0, bands.shape)
+        bands = dataset.read(indexes, window=place)
         if nodata is not None:
             return bands, ~np.isnan(bands) if np.isnan(nodata) else bands != nodata
+        if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
+            return bands, np.broadcast_to(True, bands.shape)
         return bands, dataset.read_masks(indexes, window=place) > 0
     except RasterioError as error:
         reason = f"cannot be read from row {window.y} on ({_first_line(error)})"
         raise UserError(f"{file}: {reason}; the file is damaged: replace it") from None
 
 
-def _pinned(source: rasterio.DatasetReader, grid: Grid, resampling: str, shift: Shift, nodata: float | None) -> WarpedVRT:
-    """A source on the whole grid where it shows it, with alpha where no value tells that there is no measurement."""
+def _numbers(bands: Bands) -> Mask:
+    """Where all bands [C, h, w] are finite [h, w]."""
+    finite = np.ones(bands.shape[1:], bool)
+    for band in bands if bands.dtype.kind in "fc" else ():
+        finite &= np.isfinite(band)
+    return finite
+
+
+def _finer(source: rasterio.DatasetReader, grid: Grid) -> float:
+    """How many of its pixels lie side by side in one of the grid's; 0 where the grid's CRS does not reach."""
     if source.crs is None:
         raise UserError(f"{source.name}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid")
-    finer = grid.resolution / Grid(source.crs, source.transform, source.height, source.width).resolution_in(grid.crs)
-    scale = min(1.0, 1 / finer) if finer else 1.0  # given, since GDAL would guess one for each window
-    return WarpedVRT(
-        source,
-        crs=grid.crs,
-        transform=grid.shifted(shift).transform,
-        width=grid.width,
-        height=grid.height,
-        resampling=Resampling[_effective(resampling, finer)],
-        src_nodata=nodata,
-        nodata=nodata,
-        add_alpha=nodata is None and len(bands_of(source)) == source.count,
-        XSCALE=str(scale),
-        YSCALE=str(scale),
-    )
+    return grid.resolution / Grid(source.crs, source.transform, source.height, source.width).resolution_in(grid.crs)
+
+
+def _telling(source: rasterio.DatasetReader, part: Grid, nodata: float | None, alike: bool) -> dict[str, Any]:
+    """How the warp of a part of the grid tells what is measured: by nodata of each band, which takes GDAL twice as long, only
+    where bands differ in it; else by alpha, or by nothing where all is."""
+    seen = _seen(source, part)
+    there = intersection(seen, Window(0, 0, source.height, source.width)) if seen else None
+    if not alike and not (there and _alike(source, there[0], nodata)):
+        return {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "PARTIAL"}
+    edge = there is None or there[0] != seen
+    told = nodata is not None or MaskFlags.all_valid not in source.mask_flag_enums[0]
+    own = len(bands_of(source)) < source.count
+    return {"src_nodata": nodata, "nodata": None, "add_alpha": (edge or told) and not own, "UNIFIED_SRC_NODATA": "YES"}
+
+
+def _seen(source: rasterio.DatasetReader, part: Grid) -> Window | None:
+    """The source pixels, and more, on which a part of the grid depends, be they there or beyond the edge; None if not known."""
+    left, bottom, right, top = part.bounds_in(source.crs)
+    if not math.isfinite(left + bottom + right + top):
+        return None
+    corners = [~source.transform @ corner for corner in ((left, top), (right, top), (left, bottom), (right, bottom))]
+    xs, ys = zip(*corners, strict=True)
+    x, y = math.floor(min(xs)) - EDGE, math.floor(min(ys)) - EDGE
+    return Window(y, x, math.ceil(max(ys)) + EDGE - y, math.ceil(max(xs)) + EDGE - x)
+
+
+def _alike(source: rasterio.DatasetReader, window: Window, nodata: float | None) -> bool:
+    """Are all bands of each pixel measured, or none? Not looked at if there are too many."""
+    if window.height * window.width * source.count * np.dtype(source.dtypes[0]).itemsize > 4 * CELL_BYTES:
+        return False
+    _, valid = measured(source.name, source, window, nodata)
+    return bool((valid == valid[0]).all())
+
+
+def _side(pixel_bytes: int, finer: float) -> int:
+    """The side of the cells in which a file is warped: a power of two."""
+    fitting = math.sqrt(CELL_BYTES / pixel_bytes) / max(1.0, finer)
+    return min(CELL, 1 << max(3, math.floor(math.log2(fitting))))
 
 
 def _effective(resampling: str, finer: float) -> str:

@@ -1,22 +1,23 @@
 """A model's files: what comes back is what went in, or one line says why not."""
 
 import json
+import math
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dis2.config.data import Data
+from dis2.config.data import Data, Sensor
 from dis2.errors import UserError
 from dis2.models.files import CARD, WEIGHTS, Card, check_fit, load, read_card, save
 from dis2.models.registry import METHODS
-from tests.models.tester import SENSORS, TINY, fresh, sample
+from tests.models.tester import SENSORS, TINY, fresh, sample, sensors_of
 
 CLASSES = ("water", "tree", "soil")
 
 
 def card(method="teacher", **changes):
-    told = {"sensors": SENSORS, "kinds": dict.fromkeys(SENSORS, "image"), "reference": "eye", "resolution": 1.0}
+    told = {"sensors": SENSORS, "rasters": {s: {"bands": b} for s, b in SENSORS.items()}, "reference": "eye", "resolution": 1.0}
     told |= {"classes": CLASSES, "colors": ("#000000",) * 3, "settings": TINY, "seed": 0, "parameters": 1}
     told |= {"statistics": {s: {"mean": [10.0] * b, "std": [2.0] * b, "relief": 0} for s, b in SENSORS.items()}}
     return Card(method=method, **(told | {"validation": {"eye": 0.1 + 0.2}, "training": {}, "provenance": {}} | changes))
@@ -32,12 +33,21 @@ def folder(tmp_path):
 @pytest.mark.parametrize("method", ["teacher", *METHODS])
 def test_a_saved_model_comes_back_bit_equal(tmp_path, method):
     network = fresh(method).float()
-    save(tmp_path, network, card(method))
+    told = card(method, sensors=sensors_of(method))
+    save(tmp_path, network, told)
     again = load(tmp_path)
-    assert again.card == card(method) and not again.network.training
+    assert again.card == told and not again.network.training
     assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.network.state_dict().values(), strict=True))
     network.double()
     assert torch.equal(network(*sample()).logits, again.network.double()(*sample()).logits)
+
+
+def test_how_rasters_were_read_comes_back_too(tmp_path):
+    scaling = {"decibels": "amplitude", "clip": [None, 5.5], "unit": "dB"}
+    spec = {"bands": 4, "kind": "surface", "nodata": float("nan"), "resampling": "cubic", "unmeasured": "all", "scaling": scaling}
+    save(tmp_path, fresh("teacher").float(), card(rasters=card().rasters | {"eye": spec}))
+    again = load(tmp_path).card.rasters["eye"]
+    assert math.isnan(again.nodata) and again.model_dump(exclude={"nodata"}) == Sensor(**spec).model_dump(exclude={"nodata"})
 
 
 def test_bands_are_standardised_by_the_numbers_on_the_card(folder):
@@ -72,7 +82,7 @@ def reshape(folder):
         (lambda f: (f / CARD).write_text("{"), "model.json: damaged"),
         (lambda f: edit(f, classes=3), "model.json: classes: "),
         (lambda f: edit(f, extra=3), "model.json: extra: "),
-        (lambda f: edit(f, method="magic"), "model.json: method: 'magic' is not one of teacher, dis2"),
+        (lambda f: edit(f, method="magix"), "model.json: method: 'magix' is not one of teacher, dis2"),
     ],
 )
 def test_a_damaged_model_is_one_clear_line(folder, damage, said):

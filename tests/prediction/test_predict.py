@@ -12,7 +12,8 @@ from rasterio.crs import CRS
 from torch import nn
 from torch.nn import functional as F
 
-from dis2.config.data import Data
+from dis2.combinations import name_of
+from dis2.config.data import Data, Sensor
 from dis2.config.grid import GridSettings
 from dis2.config.prediction import PredictionSettings
 from dis2.errors import UserError
@@ -23,6 +24,8 @@ from dis2.prediction.maps import NOTHING
 from dis2.prediction.predict import predict_files, predict_scene
 from dis2.raster.grid import Grid, Window
 from dis2.raster.scene import open_sensor
+from tests.models.rivals.test_specialist import saved
+from tests.models.tester import SENSORS
 
 BANDS = {"eye": 3, "echo": 1, "relief": 1}
 CLASSES = ("water", "tree", "paved", "soil")
@@ -54,7 +57,8 @@ def model(monkeypatch):
     def use(kernel=1, **changes):
         statistics = {sensor: {"mean": [50.0] * bands, "std": [20.0] * bands} for sensor, bands in BANDS.items()}
         colors = ("#0000ff", "#00ff00", "#888888", "#aa5500")
-        card = {"sensors": BANDS, "kinds": dict.fromkeys(BANDS, "image"), "reference": "eye", "resolution": 1.0}
+        rasters = {sensor: Sensor(bands=bands) for sensor, bands in BANDS.items()}
+        card = {"sensors": BANDS, "rasters": rasters, "reference": "eye", "resolution": 1.0}
         card |= {"classes": CLASSES, "colors": colors, "statistics": statistics} | changes
         made = Model(Network(kernel).eval(), SimpleNamespace(**card))
         monkeypatch.setattr(predict, "load", lambda folder: made)
@@ -194,6 +198,33 @@ def test_loose_rasters_are_mapped_on_the_grid_of_the_reference(model, files, tmp
     assert "echo: left as georeferenced" in capsys.readouterr().err
 
 
+def test_new_rasters_are_read_as_those_of_training_were(model, tmp_path):
+    """Powers and their nodata, by a model that was trained on decibels, give the map of decibels."""
+    scaling = {"factor": 0.5, "decibels": "power", "clip": [-10, 30], "unit": "dB"}
+    spec = {"bands": 3, "nodata": -7, "unmeasured": "all", "resampling": "nearest", "scaling": scaling}
+    powers = np.random.default_rng(0).lognormal(3, 2, (3, 90, 110)).astype("float32")
+    powers[0, 5, 6], powers[:, 20:30, 40:60] = 0, -7
+    files, place = {}, {"crs": UTM, "transform": EYE.transform, "height": 90, "width": 110, "count": 3, "dtype": "float32"}
+    for name, values in (("powers", powers), ("decibels", np.clip(10 * np.log10(np.maximum(powers, 1e-9) / 2), -10, 30))):
+        files[name] = str(tmp_path / f"{name}.tif")
+        with rasterio.open(files[name], "w", driver="GTiff", **place) as file:
+            file.write(np.where((powers == -7).all(0), -7, values))
+    for name, changes in (("powers", spec), ("decibels", {"bands": 3, "nodata": -7})):
+        model(rasters={"eye": Sensor.model_validate(changes)})
+        predict_files(tmp_path, {"eye": [files[name]]}, tmp_path / f"map of {name}.tif")
+    first, second = (read(tmp_path / f"map of {name}.tif")[0] for name in files)
+    np.testing.assert_array_equal(first, second)
+    assert (first[20:30, 40:60] == NOTHING).all() and (first != NOTHING).sum() == 90 * 110 - 200 and first[5, 6] != NOTHING
+
+
+@pytest.mark.parametrize(("trained", "shape"), [(1.01, (90, 110)), (2.0, (45, 55)), (0.5, (180, 220))])
+def test_a_reference_of_another_resolution_is_mapped_at_that_of_the_model(model, files, tmp_path, trained, shape):
+    model(resolution=trained)
+    predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert file.shape == shape and file.bounds == (*EYE.bounds[:2], *EYE.bounds[2:])
+
+
 def test_without_the_reference_the_map_covers_all_at_the_resolution_of_the_model(model, files, tmp_path):
     model(resolution=2.5)
     east = Grid(CRS.from_epsg(32634), Affine(1, 0, 37_000, 0, -1, 5_018_000), 20, 20)
@@ -221,6 +252,16 @@ def test_one_sensor_alone_is_not_registered_and_that_is_said(model, files, tmp_p
     model()
     predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "map.tif")
     assert "not registered: eye is the only sensor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("combination", [("eye", "relief"), ("echo",)])
+def test_of_all_specialists_the_one_of_the_sensors_that_are_given_makes_the_map(tmp_path, combination):
+    folder = saved(tmp_path / "specialists")
+    given = {s: [raster(tmp_path / f"{s}.tif", EYE, bands, 1)] for s, bands in SENSORS.items() if s in combination}
+    predict_files(folder, given, tmp_path / "all.tif")
+    predict_files(folder / name_of(combination), given, tmp_path / "alone.tif")
+    assert (read(tmp_path / "all.tif") == read(tmp_path / "alone.tif")).all()
+    assert (read(tmp_path / "all.confidence.tif") == read(tmp_path / "alone.confidence.tif")).all()
 
 
 def test_rasters_without_a_crs_share_a_pixel_grid(model, tmp_path):

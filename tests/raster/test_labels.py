@@ -21,8 +21,8 @@ CLASSES = {"mud": {"values": [10, "silt"]}, "reed": {}, "sand": {"values": [30, 
 DATA = data_of({}, classes={name: spec | ({} if spec else {"values": [20]}) for name, spec in CLASSES.items()}, ignore=[0, 99])
 
 
-def read(file, grid=GRID, attribute=None, window=None, data=DATA):
-    with open_labels(Labels(file=str(file), attribute=attribute), data, grid) as reader:
+def read(file, grid=GRID, attribute=None, window=None, data=DATA, resampling=None):
+    with open_labels(Labels(file=str(file), attribute=attribute, resampling=resampling), data, grid) as reader:
         return reader.read(window or Window(0, 0, grid.height, grid.width))
 
 
@@ -36,6 +36,38 @@ def test_values_become_the_index_of_their_class(tmp_path):
 def test_without_values_a_class_is_its_place_in_the_list(tmp_path):
     values = np.resize([0, 1, 2, 255], (1, 20, 24)).astype("uint8")
     assert np.array_equal(read(raster(tmp_path / "a.tif", values), data=data_of({})), values[0])
+
+
+NLCD = {
+    "water": {"values": [11]},
+    "developed": {"values": [21, 22, 23, 24]},
+    "forest": {"values": [41, 42, 43]},
+    "crop": {"values": [81, 82]},
+}
+
+
+def test_codes_of_a_land_cover_map_become_classes_and_some_are_ignored(tmp_path):
+    codes = {11: 0, 21: 1, 22: 1, 23: 1, 24: 1, 41: 2, 42: 2, 43: 2, 81: 3, 82: 3, 12: IGNORE, 31: IGNORE, 0: IGNORE}
+    values = np.resize(list(codes), (1, 20, 24)).astype("uint8")
+    data = data_of({}, classes=NLCD, ignore=[0, 12, 31])
+    assert np.array_equal(read(raster(tmp_path / "a.tif", values), data=data)[:, :], np.vectorize(codes.get)(values[0]))
+
+
+@pytest.mark.parametrize(("resampling", "taken"), [(None, 0), ("mode", 0), ("nearest", 2)])
+def test_much_finer_labels_are_taken_as_asked_for(tmp_path, resampling, taken):
+    fine = np.full((1, 60, 72), 10, "uint8")
+    fine[:, 1::3, 1::3] = 30  # in the middle of every pixel of the grid
+    file = raster(tmp_path / "a.tif", fine, PLACE @ Affine.scale(1 / 3))
+    assert (read(file, resampling=resampling) == taken).all()
+
+
+def test_the_mode_does_not_count_what_has_no_value_but_does_what_is_ignored(tmp_path):
+    fine = np.full((1, 60, 72), 7, "uint8")
+    fine[:, ::3, ::3] = 10
+    fine[:, 30:] = 99
+    fine[:, 30::3, ::3] = 10
+    labels = read(raster(tmp_path / "a.tif", fine, PLACE @ Affine.scale(1 / 3), nodata=7), resampling="mode")
+    assert (labels[:10] == 0).all() and (labels[10:] == IGNORE).all()
 
 
 def test_nodata_and_what_lies_beyond_the_raster_have_no_class(tmp_path):

@@ -1,15 +1,19 @@
 """The one warp: what it puts where, that windows change nothing, and that validity is told and never guessed."""
 
 from contextlib import nullcontext
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 from rasterio.warp import transform as moved_to
 
 from dis2.errors import UserError
+from dis2.raster import warp as module
 from dis2.raster.grid import Grid, Shift, Window
 from dis2.raster.warp import grid_of, warped
 from tests.made import NEXT_UTM, PLACE, UTM, raster
@@ -38,15 +42,29 @@ def around(point, crs, angle=0, side=160, resolution=1.0):
     )
 
 
+def belongs(x, y, shift):
+    """Where in the grid that belongs which is seen at (x, y) by the definition of a shift: solved for, step by step."""
+    right_x, down_x, right_y, down_y = shift.linear
+    x0, y0 = x, y
+    for _ in range(30):
+        right, down = x0 - GRID.width / 2, y0 - GRID.height / 2
+        x0 = x - shift.dx - right_x * right - down_x * down
+        y0 = y - shift.dy - right_y * right - down_y * down
+    return x0, y0
+
+
 def seen_by(transform, crs, side, truth, shift):
     """What a sensor with this misregistration shows: at the place of grid pixel (x + dx, y + dy) what belongs at (x, y)."""
     columns, rows = np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5)
     xs, ys = moved_to(crs, UTM, *((transform @ (columns.ravel(), rows.ravel()))[:2]))
     x, y = ~PLACE @ (np.array(xs), np.array(ys))
-    return truth(x - shift.dx, y - shift.dy).reshape(1, side, side).astype("float32")
+    return truth(*belongs(x, y, shift)).reshape(1, side, side).astype("float32")
 
 
-@pytest.mark.parametrize("shift", [Shift(), Shift(2.37, -1.62)], ids=["unmoved", "moved"])
+AFFINE = Shift(2.37, -1.62, (0.02, -0.03, 0.05, 0.01))
+
+
+@pytest.mark.parametrize("shift", [Shift(), Shift(2.37, -1.62), AFFINE], ids=["unmoved", "moved", "affine"])
 @pytest.mark.parametrize("crs", [UTM, NEXT_UTM], ids=["same CRS", "other CRS"])
 @pytest.mark.parametrize("angle", [0, 25], ids=["north-up", "turned"])
 def test_what_is_seen_beside_its_place_is_put_where_it_belongs(tmp_path, shift, crs, angle):
@@ -60,29 +78,87 @@ def test_what_is_seen_beside_its_place_is_put_where_it_belongs(tmp_path, shift, 
     assert bands[0] == pytest.approx(truth(*np.meshgrid(np.arange(64) + 0.5, np.arange(48) + 0.5)), abs=0.1)
 
 
+TOLD = ("nodata", "swath", "mask", "nothing")
+RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
+ELSEWHERE = {"same CRS": UTM, "next zone": NEXT_UTM, "degrees": CRS.from_epsg(4326)}
+WIDE = Grid(UTM, PLACE, 300, 600)
+
+
 @pytest.fixture(scope="module")
 def rough(tmp_path_factory):
-    """Turned rasters of another CRS with holes, coarser and finer than a grid of several cells; by how validity is told."""
-    grid, found = Grid(UTM, PLACE, 300, 600), {}
-    for told, side, resolution in (("nodata", 50, 8.0), ("mask", 600, 0.7)):
-        values = np.random.default_rng(1).normal(size=(1, side, side)).astype("float32")
-        there = np.random.default_rng(2).random((side, side)) > 0.1
-        values = values if told == "mask" else np.where(there, values, -9)
-        how = {"mask": there} if told == "mask" else {"nodata": -9}
-        transform = around(PLACE @ (300, 150), NEXT_UTM, 20, side, resolution)
-        file = raster(tmp_path_factory.mktemp("rough") / "a.tif", values, transform, NEXT_UTM, **how)
-        found[told] = (file, read(file, grid, shift=Shift(0.3, 0.6)))
-    return grid, found
+    """Turned rasters in several CRSs with holes, coarser and finer than the grid; by CRS and how validity is told."""
+    folder, found = tmp_path_factory.mktemp("rough"), {}
+    for place, crs in ELSEWHERE.items():
+        for told, side, resolution in (("nodata", 50, 8.0), ("swath", 400, 1.6), ("mask", 600, 0.7), ("nothing", 700, 1.3)):
+            values = np.random.default_rng(1).normal(size=(2, side, side)).astype("float32")
+            there = np.random.default_rng(2).random((2, side, side)) > 0.1
+            there = {"swath": np.broadcast_to(np.arange(side) > side / 3, there.shape), "nothing": there | True}.get(told, there)
+            how = {"mask": there[0]} if told == "mask" else {"nodata": -9}
+            values = values if told == "mask" else np.where(there, values, -9)
+            how = {} if told == "nothing" else how
+            degrees = Grid(UTM, PLACE, 1, 1).resolution_in(crs)
+            transform = around(PLACE @ (300, 150), crs, 20, side, resolution * degrees)
+            found[place, told] = raster(folder / f"{place} {told}.tif", values, transform, crs, **how)
+    return found
 
 
-@given(st.sampled_from(["nodata", "mask"]), st.integers(0, 299), st.integers(0, 599), st.integers(1, 300), st.integers(1, 600))
+def no_window_shows(file, window, resampling, side):
+    """Is a window bit-identical to its part of the whole, if warped in cells of a side?"""
+    with patch.object(module, "CELL", side):
+        bands, valid = read(file, WIDE, shift=Shift(0.3, 0.6, (1e-3, 0, 0, 2e-3)), resampling=resampling)
+        part, part_valid = read(file, WIDE, window, shift=Shift(0.3, 0.6, (1e-3, 0, 0, 2e-3)), resampling=resampling)
+    return np.array_equal(part, bands[:, *window.slices]) and np.array_equal(part_valid, valid[window.slices])
+
+
+@given(
+    place=st.sampled_from(list(ELSEWHERE)),
+    told=st.sampled_from(TOLD),
+    resampling=st.sampled_from(RESAMPLINGS),
+    corner=st.tuples(st.integers(0, 299), st.integers(0, 599)),
+    size=st.tuples(st.integers(1, 300), st.integers(1, 600)),
+    side=st.sampled_from([64, 256, module.CELL]),
+)
 @settings(max_examples=40, deadline=None)
-def test_windows_of_any_size_are_bit_identical_parts_of_the_whole(rough, told, y, x, height, width):
-    grid, files = rough
-    file, (bands, valid) = files[told]
-    window = Window(y, x, min(height, 300 - y), min(width, 600 - x))
-    part, part_valid = read(file, grid, window, shift=Shift(0.3, 0.6))
-    assert np.array_equal(part, bands[:, *window.slices]) and np.array_equal(part_valid, valid[window.slices])
+def test_windows_of_any_size_are_bit_identical_parts_of_the_whole(rough, place, told, resampling, corner, size, side):
+    (y, x), (height, width) = corner, size
+    assert no_window_shows(rough[place, told], Window(y, x, min(height, 300 - y), min(width, 600 - x)), resampling, side)
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize("place", ELSEWHERE)
+@pytest.mark.parametrize("told", TOLD)
+def test_no_window_shows_whatever_the_resampling_and_crs(rough, place, told, resampling):
+    assert no_window_shows(rough[place, told], Window(50, 70, 150, 101), resampling, 64)
+
+
+def test_cells_differ_from_one_warp_by_no_more_than_gdal_approximates(rough):
+    """An eighth of a pixel, far less than a cell out of place would."""
+    with patch.object(module, "CELL", 16):
+        bands, valid = read(rough["next zone", "nothing"], WIDE, resampling="cubic")
+    whole, _ = read(rough["next zone", "nothing"], WIDE, resampling="cubic")
+    assert valid.any() and np.abs(bands - whole)[:, valid].max() < 0.15 * whole[:, valid].std()
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize("unmeasured", ["any", "all"])
+def test_nodata_that_all_bands_share_is_told_quickly_and_the_same(rough, resampling, unmeasured):
+    """GDAL's slow way, with nodata of every single band, is the truth."""
+    how = {"resampling": resampling, "unmeasured": unmeasured}
+    bands, valid = read(rough["next zone", "swath"], WIDE, **how)
+    with patch.object(module, "_alike", return_value=False):
+        slow, slow_valid = read(rough["next zone", "swath"], WIDE, resampling=resampling, unmeasured="any")
+    assert np.array_equal(valid, slow_valid) and 0 < valid.mean() < 0.8
+    np.testing.assert_allclose(bands[:, valid], slow[:, valid], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bands", "dtype", "resolution", "side"),
+    [(4, "uint16", 1.0, 512), (224, "uint16", 1.0, 128), (224, "uint16", 0.1, 16), (4, "uint8", 0.01, 16), (1, "uint8", 9, 512)],
+)
+def test_the_more_bands_and_the_finer_they_are_the_smaller_are_the_cells(tmp_path, bands, dtype, resolution, side):
+    file = raster(tmp_path / "a.tif", np.ones((bands, 20, 20), dtype), PLACE @ Affine.scale(resolution))
+    with warped([file], WIDE) as reader:
+        assert reader.parts[0].side == side
 
 
 HOLE = np.zeros((48, 64), bool)
@@ -115,6 +191,36 @@ def test_holes_stay_holes_and_nothing_is_invented_beside_them(tmp_path, told, re
     assert valid[~grown].all()
     if resampling != "cubic":
         assert (bands[:, 1:, 1:3] == 0).all()
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["within", "beside"])
+@pytest.mark.parametrize("grid", [GRID, Grid(None, Affine.identity(), 48, 64)], ids=["warped", "as it is"])
+def test_a_mask_tells_within_the_file_or_in_one_beside_it(tmp_path, beside, grid):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=not beside):
+        file = raster(tmp_path / "a.tif", np.zeros((2, 48, 64), "uint8"), mask=~HOLE)
+    assert (tmp_path / "a.tif.msk").exists() == beside
+    _, valid = read(file, grid, resampling="nearest")
+    assert np.array_equal(valid, ~HOLE)
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
+@pytest.mark.parametrize(("dtype", "nodata"), [("float32", -9999), ("uint16", 0), ("float32", np.nan)])
+def test_what_one_band_lacks_is_not_mixed_into_it(tmp_path, resampling, dtype, nodata):
+    values = np.full((2, 48, 64), 100, dtype)
+    values[0, HOLE] = nodata
+    bands, valid = read(
+        raster(tmp_path / "a.tif", values, PLACE @ Affine.translation(-0.4, 0.3), nodata=nodata), resampling=resampling
+    )
+    assert not valid[11:19, 31:35].any() and valid[2:, :29].all() and bands[:, valid] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+def test_a_nodata_value_in_one_band_alone_may_be_a_measurement(tmp_path, resampling):
+    values = np.full((2, 48, 64), 100, "uint8")
+    values[0, HOLE], values[:, 40:] = 0, 0
+    bands, valid = read(raster(tmp_path / "a.tif", values, nodata=0), resampling=resampling, unmeasured="all")
+    assert valid[:40].all() and not valid[40:].any()
+    assert np.array_equal(bands[:, :40], values[:, :40])
 
 
 @pytest.mark.parametrize("told", TELLING)
