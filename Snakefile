@@ -19,7 +19,11 @@ if not workflow.configfiles:  # given ones would be merged with the default one
 
 FILES = [os.path.relpath(file) for file in workflow.configfiles]
 try:
-    PLAN = Plan(read_run(FILES, METHODS, merged=config), [name for name, method in METHODS.items() if method.teacher])
+    PLAN = Plan(
+        read_run(FILES, METHODS, merged=config),
+        from_teacher=[name for name, method in METHODS.items() if method.teacher],
+        specialists=[name for name, method in METHODS.items() if method.specialists],
+    )
     PLAN.check_files(FILES)
 except UserError as error:
     sys.exit(str(error))

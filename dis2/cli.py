@@ -50,6 +50,12 @@ def simulate(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def check(arguments: argparse.Namespace, settings: Settings) -> None:
+    if arguments.store:
+        from dis2.tiles.manifest import check as check_stores
+
+        check_stores(arguments.store)
+        return
+
     from dis2.raster.check import check
 
     check(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.out)
@@ -64,13 +70,21 @@ def register(arguments: argparse.Namespace, settings: Settings) -> None:
 def tile(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.tiles.cut import cut
 
-    cut(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.shifts, arguments.out)
+    cut(
+        _with_scene(settings, arguments),
+        settings("grid"),
+        arguments.scene,
+        arguments.shifts,
+        arguments.out,
+        arguments.processes,
+        arguments.scheduler,
+    )
 
 
 def statistics(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.tiles.statistics import statistics
 
-    statistics(settings("data"), arguments.tiles, arguments.out)
+    statistics(settings("data"), arguments.tiles, arguments.out, arguments.scheduler)
 
 
 def train(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -87,6 +101,7 @@ def train(arguments: argparse.Namespace, settings: Settings) -> None:
         arguments.out,
         arguments.state,
         arguments.teacher,
+        arguments.combination,
     )
 
 
@@ -128,6 +143,20 @@ def report(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.report.page import report
 
     report(settings("data"), settings("report"), arguments.results, arguments.out, arguments.only)
+
+
+def cost(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.evaluation.cost import cost
+
+    cost(
+        arguments.method,
+        arguments.sensors,
+        arguments.classes,
+        arguments.size,
+        arguments.combination,
+        arguments.width,
+        arguments.json,
+    )
 
 
 def schema(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -174,23 +203,30 @@ def parser() -> argparse.ArgumentParser:
         "simulate", simulate, "make one of the built-in scenes: rasters, labels, and the truth about its misregistration"
     )
     it.scene().out("FOLDER", "folder of the scene's rasters")
-    it = stages.add("check", check, "look at all rasters of a scene and say what is wrong with them, one line each")
+    it = stages.add("check", check, "look at all rasters of a scene and say what is wrong with them, one line each", CHECK_USAGE)
     it.scene().out("JSON", "what was seen")
+    it.parser.add_argument(
+        "--store", nargs="+", type=Path, action=Instead, metavar="ZARR", help="check tile stores against their manifests instead"
+    )
     it = stages.add("register", register, "find how far each sensor of a scene lies beside the reference sensor")
     it.scene().out("JSON", "the shifts with their quality")
     it.path("--picture", "PNG", "also draw reference and sensor, before and after")
     it = stages.add("tile", tile, "bring all sensors and labels of a scene to one grid, in one store")
     it.scene().path("--shifts", "JSON", "result of `dis2 register`", required=True)
-    it.out("ZARR", "the store; its manifest is written beside it")
+    it.out("ZARR", "the store; its manifest is written beside it").scheduler()
+    it.parser.add_argument(
+        "--processes", type=_count, default=1, metavar="N", help="cut large scenes in as many processes (default 1)"
+    )
     it = stages.add(
         "statistics", statistics, "mean and spread of every band, and how often each class occurs, in training pixels"
     )
-    it.tiles().out("JSON", "the statistics")
+    it.tiles().out("JSON", "the statistics").scheduler()
     it = stages.add("train", train, "train the teacher or a rival")
     it.parser.add_argument("method", metavar="METHOD", help="teacher, or one of the config's methods")
+    it.parser.add_argument("--combination", metavar="A+B", help="specialist: the sensors that it is trained for")
     it.training(teacher_needed=False)
     it = stages.add("distill", train, "train the student, which takes any combination of sensors, from the teacher")
-    it.parser.set_defaults(method="dis2")
+    it.parser.set_defaults(method="dis2", combination=None)
     it.training(teacher_needed=True)
     it = stages.add("evaluate", evaluate, "measure a model on every combination of sensors")
     it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
@@ -214,10 +250,17 @@ def parser() -> argparse.ArgumentParser:
     it.parser.add_argument(
         "--only", nargs="+", metavar="METHOD/SEED", help="the evaluations to show (default: all that there are)"
     )
+    it = stages.add(
+        "cost", cost, "measure what a method costs: parameters, arithmetic, memory and time of combinations", settings=False
+    )
+    it.cost()
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top
 
+
+CHECK_USAGE = """dis2 check --config FILE --scene NAME --out JSON
+       dis2 check --store ZARR [ZARR ...]"""
 
 PREDICT_USAGE = """dis2 predict MODEL --SENSOR FILE... [--SENSOR FILE...] --out MAP.tif
        dis2 predict MODEL --config FILE --scene NAME [--combinations A+B ...] --out FOLDER"""
@@ -228,6 +271,24 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class Instead(argparse.Action):
+    """An option with which no other one is needed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None) -> None:
+        setattr(namespace, self.dest, values)
+        for action in parser._actions:
+            action.required = False
+        for group in parser._mutually_exclusive_groups:
+            group.required = False
+
+
+def _count(text: str) -> int:
+    """A number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 class Stages:
@@ -268,8 +329,24 @@ class Stage:
         self.parser.add_argument("-o", "--out", required=True, type=Path, metavar=metavar, help=help)
         return self
 
+    def scheduler(self) -> Stage:
+        self.parser.add_argument(
+            "--scheduler", metavar="ADDRESS", help="compute on this dask cluster, which sees the same files (tcp://host:8786)"
+        )
+        return self
+
     def tiles(self) -> Stage:
         return self.path("--tiles", "FOLDER", "folder with <scene>.zarr of the scenes", required=True)
+
+    def cost(self) -> None:
+        add = self.parser.add_argument
+        add("--method", required=True, metavar="METHOD", help="teacher, dis2 or a rival")
+        add("--sensors", required=True, metavar="A=BANDS,B=BANDS", help="such as optical=4,sar=2")
+        add("--classes", type=int, required=True, metavar="N", help="number of classes")
+        add("--size", type=int, default=512, metavar="PIXELS", help="side of the image (default 512)")
+        add("--combination", nargs="+", metavar="A+B", help="the sensors that are there (default: all)")
+        add("--width", type=int, nargs="+", default=[16], metavar="W", help="channels of level 1 (default 16)")
+        add("--json", action="store_true", help="print JSON")
 
     def training(self, teacher_needed: bool) -> None:
         self.tiles().out("FOLDER", "the model: weights.safetensors, model.json, history.jsonl")

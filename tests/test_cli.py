@@ -67,6 +67,9 @@ def test_every_stage_and_each_of_its_options_is_explained(stage, capsys):
             "dis2 check: --scene gnu: not one of the scenes (ant, bee, cat)",
         ),
         (("check", "--config", "no.yaml", "--scene", "ant", "--out", "x"), "dis2 check: no.yaml: cannot be read (No such file"),
+        (("check", "--store", "no.zarr"), "dis2 check: no.zarr: no such store; run `dis2 tile`"),
+        (("check", "--store"), "dis2 check: argument --store: expected at least one argument"),
+        (("tile", "--processes", "0"), "dis2 tile: argument --processes: '0' is not a number from 1 on"),
         (("check", "--settings", "{", "--scene", "ant", "--out", "x"), "dis2 check: --settings: not JSON"),
         (
             ("check", "--settings", "@no", "--scene", "a", "--out", "x"),

@@ -1,5 +1,7 @@
 """How networks are trained: one recipe for every method, so that comparisons are fair."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from dis2.config.base import Section
@@ -35,6 +37,14 @@ class TrainingSettings(Section):
     validation_tiles: int = Field(64, ge=1, description="at most this many fixed tiles are validated on")
     save_every: int = Field(50, ge=1, description="steps between the states that a killed run resumes from")
     threads: int = Field(1, ge=1, description="CPU threads of a training (results are bit-equal at the same number)")
-    cache_mb: int = Field(4000, ge=0, description="training tiles are kept in memory up to this size, else read from the store")
+    cache: Literal["memory", "disk", "none"] = Field(
+        "memory", description="where scenes are kept unpacked: in memory, on disk beside the training's state, or nowhere"
+    )
+    cache_mb: int = Field(4000, ge=0, description="the scenes of a split are kept up to this size, else read from the stores")
+    workers: int = Field(
+        0, ge=0, description="processes that read tiles from stores or disk (0: the training's own; changes no result)"
+    )
+    aligned: bool = Field(False, description="tiles begin on multiples of 128 pixels: fewer places, but less to read")
     photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
+    distillation: bool = Field(True, description="learn from the teacher (false, an ablation: from the labels of the same views)")
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +16,17 @@ from numpy.typing import NDArray
 from dis2.config.data import IGNORE, Data
 from dis2.errors import UserError
 from dis2.raster.grid import Window, blocks, windows
+from dis2.tiles.cache import Arrays, in_memory, mapped, on_disk
+from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split
-from dis2.tiles.store import Store, open_store, store_path
+from dis2.tiles.store import CHUNK, Store, open_store, store_path
 
 CELL = 16
 """Class-aware drawing knows, for every cell of this side, which classes it holds."""
 STRIP = 64 * CELL
 """Labels are looked through in windows of this side, so that memory does not grow with the scene."""
+LATTICE = CHUNK // 2
+"""Aligned tiles start on multiples of this many pixels: so they touch fewer chunks of the store."""
 
 
 @dataclass
@@ -35,17 +42,40 @@ class Sample:
     window: Window
 
 
-class Scenes:
-    """The stores of a split. Pixels of other splits are neither labelled nor valid, so nothing can leak."""
+@dataclass(frozen=True)
+class Draw:
+    """A tile that is decided on and not read yet: its place, and in which of eight ways it is turned."""
 
-    def __init__(self, data: Data, tiles: Path, split: str, cache_bytes: int = 0):
+    scene: str
+    window: Window
+    way: int = 0
+
+
+class Scenes:
+    """The stores of a split. Pixels of other splits are neither labelled nor valid, so nothing can leak.
+
+    What fits `cache_bytes` as plain arrays is kept so: in memory or, where a folder is given, in files there.
+    """
+
+    def __init__(self, data: Data, tiles: Path, split: str, cache_bytes: int = 0, folder: Path | None = None):
         self.data, self.split = data, split
         self.stores = {scene: open_store(store_path(tiles, scene)) for scene in data.scenes_of(split)}
         for store in self.stores.values():
             self._check(store)
-        size = sum(self._bytes(store) for store in self.stores.values())
-        kept = self.stores if size <= cache_bytes else {}
-        self.cache = {scene: self._read(store, whole(store)) for scene, store in kept.items()}
+        kept = self.stores if sum(self._bytes(store) for store in self.stores.values()) <= cache_bytes else {}
+        self.folders = {scene: self._on_disk(store, folder) for scene, store in kept.items()} if folder else {}
+        self.in_memory = bool(kept) and not folder
+        self.cache = {
+            scene: in_memory(store.grid.height, self._strips(store)) if self.in_memory else mapped(self.folders[scene])
+            for scene, store in kept.items()
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"cache": {}, "in_memory": False}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process files are mapped again, and what was kept in memory is read from the stores."""
+        self.__dict__ = state | {"cache": {scene: mapped(folder) for scene, folder in state["folders"].items()}}
 
     def _check(self, store: Store) -> None:
         for sensor, bands in store.bands.items():
@@ -57,32 +87,67 @@ class Scenes:
             raise UserError(f"{store.path}: classes {classes} are not the config's {wanted}; run tile again")
 
     def _bytes(self, store: Store) -> int:
-        return store.grid.height * store.grid.width * (1 + sum(4 * bands + 1 for bands in store.bands.values()))
+        """What a scene takes as plain arrays."""
+        sizes = [store.dtype(sensor).itemsize * store.bands[sensor] + 1 for sensor in self._has(store)]
+        return store.grid.height * store.grid.width * (1 + sum(sizes))
+
+    def _has(self, store: Store) -> list[str]:
+        return [sensor for sensor in self.data.sensors if sensor in store.bands]
+
+    def _on_disk(self, store: Store, folder: Path) -> Path:
+        told = [digest_of(store.path), self.data.split.model_dump(), self._has(store)]
+        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        name = f"{store.scene}@{self.split}"
+        return on_disk(folder, name, key, store.grid.height, self._strips(store))
+
+    def _strips(self, store: Store) -> Iterator[Arrays]:
+        """The scene from top to bottom, as it is cached: bands [h, C, W], validity and labels [h, W]."""
+        height, width = store.grid.height, store.grid.width
+        for y in range(0, height, CHUNK):
+            it, has = self._read(store, Window(y, 0, min(CHUNK, height - y), width)), self._has(store)
+            images = {sensor: np.moveaxis(it.images[sensor], 0, 1) for sensor in has}
+            yield images | {f"valid/{sensor}": it.valid[sensor] for sensor in has} | {"labels": it.labels}
 
     def sample(self, scene: str, window: Window) -> Sample:
         """A window of a scene."""
+        store = self.stores[scene]
         if scene not in self.cache:
-            return self._read(self.stores[scene], window)
-        all_of_it, (rows, columns) = self.cache[scene], window.slices
-        return Sample(
-            {sensor: image[:, rows, columns] for sensor, image in all_of_it.images.items()},
-            {sensor: valid[rows, columns] for sensor, valid in all_of_it.valid.items()},
-            all_of_it.labels[rows, columns],
-            scene,
-            window,
-        )
+            return self._read(store, window)
+        kept, slices = self.cache[scene], window.slices
+        images, valid = {}, {}
+        for sensor in self.data.sensors:
+            if sensor in store.bands:
+                images[sensor] = np.moveaxis(kept[sensor][slices[0], :, slices[1]], 0, 1)
+                valid[sensor] = kept[f"valid/{sensor}"][slices]
+            else:
+                images[sensor], valid[sensor] = self._absent(sensor, window)
+        return Sample(images, valid, kept["labels"][slices], scene, window)
+
+    def tile(self, draw: Draw, size: int) -> Sample:
+        """A tile as it was decided on, filled up to a size."""
+        return turned(padded(self.sample(draw.scene, draw.window), size), draw.way)
+
+    def tile_bytes(self, draw: Draw, size: int) -> int:
+        """What such a tile takes in memory, or more."""
+        widest = max([4, *(store.dtype(sensor).itemsize for store in self.stores.values() for sensor in self._has(store))])
+        pixel = 1 + sum(sensor.bands * widest + 1 for sensor in self.data.sensors.values())
+        return pixel * max(size, draw.window.height) * max(size, draw.window.width)
 
     def _read(self, store: Store, window: Window) -> Sample:
         here = self._here(store, window)
         images, valid = {}, {}
-        for sensor, spec in self.data.sensors.items():
+        for sensor in self.data.sensors:
             if sensor in store.bands:
                 bands, measured = store.image(sensor, window)
                 images[sensor], valid[sensor] = np.where(measured & here, bands, np.zeros((), bands.dtype)), measured & here
             else:
-                images[sensor] = np.zeros((spec.bands, window.height, window.width), np.float32)
-                valid[sensor] = np.zeros((window.height, window.width), bool)
+                images[sensor], valid[sensor] = self._absent(sensor, window)
         return Sample(images, valid, np.where(here, store.labels(window), IGNORE).astype(np.uint8), store.scene, window)
+
+    def _absent(self, sensor: str, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """What a sample holds of a sensor that its scene lacks."""
+        shape = (window.height, window.width)
+        return np.zeros((self.data.sensors[sensor].bands, *shape), np.float32), np.zeros(shape, bool)
 
     def _here(self, store: Store, window: Window) -> NDArray[np.bool_]:
         return in_split(self.data, store.scene, self.split, window, store.grid.height, store.grid.width)
@@ -90,16 +155,17 @@ class Scenes:
     def labels(self, scene: str, window: Window) -> NDArray[np.uint8]:
         """The labels of a window alone."""
         if scene in self.cache:
-            return self.cache[scene].labels[window.slices]
+            return self.cache[scene]["labels"][window.slices]
         store = self.stores[scene]
         return np.where(self._here(store, window), store.labels(window), IGNORE).astype(np.uint8)
 
     def measured(self, scene: str, window: Window) -> NDArray[np.bool_]:
         """Where each sensor has measurements: [N, h, w]."""
-        if scene in self.cache:
-            return np.stack([valid[window.slices] for valid in self.cache[scene].valid.values()])
         store, nothing = self.stores[scene], np.zeros((window.height, window.width), bool)
-        return np.stack([store.valid(sensor, window) if sensor in store.bands else nothing for sensor in self.data.sensors])
+        if scene in self.cache:
+            kept = self.cache[scene]
+            return np.stack([kept[f"valid/{s}"][window.slices] if s in store.bands else nothing for s in self.data.sensors])
+        return np.stack([store.valid(s, window) if s in store.bands else nothing for s in self.data.sensors])
 
     def fixed(self, size: int, at_most: int | None = None) -> list[tuple[str, Window]]:
         """Windows that cover every chip and hold labels of the split; an even choice of them where there are too many."""
@@ -117,10 +183,6 @@ class Scenes:
         return [found[i] for i in np.linspace(0, len(found) - 1, at_most).round().astype(int)]
 
 
-def whole(store: Store) -> Window:
-    return Window(0, 0, store.grid.height, store.grid.width)
-
-
 def fresh(window: Window, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The pixels of a window that no earlier window of its scene has covered; `seen` is brought up to date."""
     new = ~seen[window.slices]
@@ -131,8 +193,9 @@ def fresh(window: Window, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 class Sampler:
     """Draws training tiles: half of them anywhere, half where a class drawn at random is, so that rare classes are met."""
 
-    def __init__(self, scenes: Scenes, size: int, whole_only: bool):
+    def __init__(self, scenes: Scenes, size: int, whole_only: bool, aligned: bool = False):
         self.scenes, self.size, self.whole_only = scenes, size, whole_only
+        self.step = (LATTICE if size >= LATTICE else math.gcd(LATTICE, size)) if aligned else 1
         stores = scenes.stores
         usable = [s for s in stores if not whole_only or set(stores[s].sensors) >= set(scenes.data.sensors)]
         if not usable:
@@ -140,6 +203,7 @@ class Sampler:
         cells = [self._cells(scene) for scene in usable]
         self.places = np.concatenate([places for places, _ in cells])
         self.holds = np.concatenate([holds for _, holds in cells])
+        self.cells_of = {index: np.flatnonzero(held) for index, held in enumerate(self.holds.T)}
         self.names = usable
         self.classes = np.flatnonzero(self.holds.any(0))
         if not len(self.classes):
@@ -164,17 +228,28 @@ class Sampler:
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One tile around a cell, turned and mirrored at random; smaller chips are padded with what is invalid."""
-        candidates = np.arange(len(self.places))
+        return self.scenes.tile(self.place(rng), self.size)
+
+    def place(self, rng: np.random.Generator) -> Draw:
+        """Which tile comes next; nothing is read."""
+        cells: NDArray[np.int64] | int = len(self.places)
         if rng.random() < 0.5:
-            candidates = np.flatnonzero(self.holds[:, rng.choice(self.classes)])
-        scene_index, chip_index, y, x = self.places[rng.choice(candidates)]
+            cells = self.cells_of[rng.choice(self.classes)]
+        scene_index, chip_index, y, x = self.places[rng.choice(cells)]
         scene = list(self.scenes.stores)[scene_index]
         chip = list(self.scenes.stores[scene].chips.values())[chip_index]
         back = rng.integers(0, max(1, self.size - CELL + 1), 2)
-        top = int(np.clip(y - back[0], 0, max(0, chip.height - self.size)))
-        left = int(np.clip(x - back[1], 0, max(0, chip.width - self.size)))
-        window = Window(chip.y + top, chip.x + left, min(self.size, chip.height), min(self.size, chip.width))
-        return turned(padded(self.scenes.sample(scene, window), self.size), int(rng.integers(8)))
+        top = self._start(chip.y, chip.height, int(y), int(back[0]))
+        left = self._start(chip.x, chip.width, int(x), int(back[1]))
+        window = Window(top, left, min(self.size, chip.height), min(self.size, chip.width))
+        return Draw(scene, window, int(rng.integers(8)))
+
+    def _start(self, begin: int, length: int, cell: int, back: int) -> int:
+        """Where along one side of a chip a tile with a cell starts: on the lattice if that is wanted, never outside."""
+        at = (begin + cell - back) // self.step * self.step
+        if at + self.size < begin + cell + CELL:
+            at += self.step
+        return int(np.clip(at, begin, begin + max(0, length - self.size)))
 
 
 def padded(sample: Sample, size: int) -> Sample:
@@ -197,7 +272,7 @@ def turned(sample: Sample, way: int) -> Sample:
 
     def turn(array: NDArray[Any]) -> NDArray[Any]:
         array = np.rot90(array, way % 4, (-2, -1))
-        return array[..., ::-1] if way >= 4 else array
+        return np.array(array[..., ::-1] if way >= 4 else array, order="C")
 
     images = {sensor: turn(image) for sensor, image in sample.images.items()}
     valid = {sensor: turn(valid) for sensor, valid in sample.valid.items()}

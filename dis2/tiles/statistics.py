@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,21 @@ import dask
 import numpy as np
 from numpy.typing import NDArray
 
+from dis2.cluster import connected
 from dis2.config.data import IGNORE, Data
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.raster.grid import Window, blocks
 from dis2.raster.relief import relief
+from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split
-from dis2.tiles.store import CHUNK, Store, digest_of, open_store, store_path
+from dis2.tiles.store import CHUNK, Store, open_store, store_path
 
 SIDE = 4 * CHUNK
+BYTES = 32 * 2**20
+"""Windows are smaller, down to a chunk, where a sensor has so many bands that one would take more."""
+THREADS = 4
+"""So many windows are in memory at once, however many cores there are."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +53,28 @@ class Moments:
 
 
 def moments(bands: NDArray[Any], valid: NDArray[np.bool_]) -> Moments:
-    """The moments of the valid pixels of bands [C, h, w]."""
-    values = bands[:, valid].astype(np.float64)
-    if not values.shape[1]:
+    """The moments of the valid pixels of bands [C, h, w], one band after the other, since they are taken in double precision."""
+    count = int(valid.sum())
+    if not count:
         nothing = np.zeros(len(bands))
         return Moments(0, nothing, nothing, nothing, nothing)
-    mean = values.mean(1)
-    squares = ((values - mean[:, None]) ** 2).sum(1)
-    return Moments(values.shape[1], mean, squares, values.min(1), values.max(1))
+    mean, squares, low, high = np.transpose([_of_band(band[valid].astype(np.float64)) for band in bands])
+    return Moments(count, mean, squares, low, high)
 
 
-def statistics(data: Data, tiles: Path, out: Path) -> None:
+def _of_band(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Mean, sum of squared deviations, lowest and highest."""
+    mean = values.mean()
+    return mean, ((values - mean) ** 2).sum(), values.min(), values.max()
+
+
+def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None) -> None:
     """Mean and standard deviation of every band and the pixels of every class, over the training split."""
     scenes = data.scenes_of("train")
-    stores = {scene: open_store(store_path(tiles, scene)) for scene in scenes}
-    windows = [(store, window) for store in stores.values() for window in blocks(store.grid.height, store.grid.width, SIDE)]
-    found = dask.compute(*(dask.delayed(_part)(data, store, window) for store, window in windows), scheduler="threads")
+    stores = {scene: open_store(store_path(tiles.absolute() if scheduler else tiles, scene)) for scene in scenes}
+    parts = [dask.delayed(_part)(data, store, window) for store in stores.values() for window in _windows(store)]
+    with connected(scheduler) if scheduler else dask.config.set(scheduler="threads", num_workers=THREADS):
+        found = dask.compute(*parts)
     total = {sensor: _sum(part[0][sensor] for part in found if sensor in part[0]) for sensor in data.sensors}
     counts = sum(part[1] for part in found)
     for sensor, moment in total.items():
@@ -71,6 +83,14 @@ def statistics(data: Data, tiles: Path, out: Path) -> None:
     if not counts.any():
         raise UserError(f"{tiles}: no labelled training pixel; check labels and data.split")
     write_json(out, _written(data, total, counts, stores))
+
+
+def _windows(store: Store) -> Iterator[Window]:
+    """The windows in which a store is read."""
+    side, deepest = SIDE, max(bands * store.dtype(sensor).itemsize for sensor, bands in store.bands.items())
+    while side > CHUNK and side**2 * deepest > BYTES:
+        side //= 2
+    return blocks(store.grid.height, store.grid.width, side)
 
 
 def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments], NDArray[np.int64]]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
-import zarr
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from dis2.config.data import IGNORE
 from dis2.errors import UserError
-from dis2.files import read_json, unwritable, write_json
-from dis2.raster.grid import Grid, Shift, Window, blocks
+from dis2.files import unwritable
+from dis2.raster.grid import Grid, Shift, Window
+from dis2.tiles.manifest import FORMAT, MEND, files_of, fit, seal
+from dis2.tiles.shards import CODEC, LEVEL, Damaged, Layout, Shards, write_shard
 
-FORMAT = 1
+if TYPE_CHECKING:
+    import zarr  # it is imported where it is needed: a process that only writes shards starts without it
+
 CHUNK = 256
 CHUNK_BANDS = 32
 SHARD_SIDES = (256, 512, 1024, 2048)
@@ -44,78 +45,66 @@ class Header:
     chips: dict[str, Window]
     """Where each chip lies; a georeferenced scene is one chip without a name."""
     labelled: bool
+    units: dict[str, str] = field(default_factory=dict)
+    """Of the sensors whose values have one."""
 
 
 class Writer:
-    """A store that is being written: one call writes one shard of an array."""
+    """A store that is being written, by this process or (pickled) by several: one call writes whole shards of an array."""
 
-    def __init__(self, group: zarr.Group, header: Header):
-        self.group, self.header = group, header
+    def __init__(self, path: Path, header: Header):
+        self.path, self.header = path, header
         self.arrays, self.valid = {}, {}
         for sensor, (bands, dtype) in header.sensors.items():
             side = shard_side(header.grid, bands, np.dtype(dtype).itemsize)
-            self.arrays[sensor] = _create(group, sensor, bands, dtype, header.grid, side)
-            self.valid[sensor] = _create(group, f"valid/{sensor}", 0, "bool", header.grid, side)
+            self.arrays[sensor] = layout_of(sensor, bands, dtype, header.grid, side)
+            self.valid[sensor] = layout_of(f"valid/{sensor}", 0, "bool", header.grid, side)
         side = shard_side(header.grid, 1, 1)
-        self.label = _create(group, "labels", 0, "uint8", header.grid, side, IGNORE) if header.labelled else None
+        self.label = layout_of("labels", 0, "uint8", header.grid, side, IGNORE) if header.labelled else None
 
-    def shards(self, array: zarr.Array) -> list[Window]:
+    def shards(self, layout: Layout) -> list[Window]:
         """The windows that one task writes, so that writers never meet."""
-        return list(blocks(self.header.grid.height, self.header.grid.width, (array.shards or array.chunks)[-1]))
+        return list(layout.places())
 
     def write(self, sensor: str, window: Window, bands: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        self.arrays[sensor][:, *window.slices] = np.where(valid, bands, np.zeros((), bands.dtype))
-        self.valid[sensor][window.slices] = valid
+        """A sensor's bands [C, h, w] and validity [h, w] in a shard."""
+        write_shard(self.path, self.arrays[sensor], window, bands, valid)
+        write_shard(self.path, self.valid[sensor], window, valid)
 
     def write_labels(self, window: Window, labels: NDArray[np.uint8]) -> None:
+        """Class indices [h, w] in a shard."""
         assert self.label is not None
-        self.label[window.slices] = labels
+        write_shard(self.path, self.label, window, labels)
 
 
 @contextmanager
 def new_store(path: Path, header: Header) -> Iterator[Writer]:
     """A store that takes its name only when it is whole; its manifest is written last, and no store counts without one."""
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    aside = path.with_name(f".{path.name}.part")
+    part = aside / uuid4().hex  # a writer that outlives its run, on a cluster, does not meet those of the next run
+    shutil.rmtree(aside, ignore_errors=True)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.create_group(part, zarr_format=3, attributes={"dis2": _described(header)})
-        for part_of in (group, group.create_group("valid")):
-            _georeference(part_of, header.grid)
-        yield Writer(group, header)
-        manifest_of(path).unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
-        part.rename(path)
-        write_json(manifest_of(path), {"store": path.name, "format": FORMAT, "files": digests(path)})
+        writer = Writer(part, header)
+        _describe(writer)
+        yield writer
+        seal(part, path)
     except OSError as error:
         raise unwritable(path, error) from None
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def manifest_of(path: Path) -> Path:
-    """The manifest beside a store."""
-    return path.with_name(f"{path.stem}.manifest.json")
-
-
-def digests(path: Path) -> dict[str, str]:
-    """The digest of every file of a store; hidden ones (a workflow's timestamp) are none of its."""
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    return {file.relative_to(path).as_posix(): _digest(file) for file in files}
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 class Store:
-    """A whole store, open for reading."""
+    """A whole store, open for reading, in this process or, when it is pickled, in another."""
 
-    def __init__(self, path: Path, group: zarr.Group):
-        said: dict[str, Any] = dict(group.attrs)["dis2"]  # type: ignore[assignment]
+    def __init__(self, path: Path):
+        import zarr
+
+        self._files = files_of(path)
+        self.path, self.group = path, zarr.open_group(path, mode="r")
+        said: dict[str, Any] = dict(self.group.attrs)["dis2"]  # type: ignore[assignment]
         grid = said["grid"]
-        self.path, self.group = path, group
         self.scene: str = said["scene"]
         crs = CRS.from_wkt(grid["crs"]) if grid["crs"] else None
         self.grid = Grid(crs, Affine(*grid["transform"]), grid["height"], grid["width"])
@@ -124,15 +113,22 @@ class Store:
         self.bands: dict[str, int] = said["sensors"]
         self.chips = {name: Window(*place) for name, place in said["chips"].items()}
         self.labelled: bool = said["labelled"]
-        self._arrays: dict[str, zarr.Array] = {}
+        self._arrays: dict[str, Shards] = {}
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return Store, (self.path,)
 
     @property
     def sensors(self) -> tuple[str, ...]:
         return tuple(self.bands)
 
+    def dtype(self, sensor: str) -> np.dtype:
+        """The type of a sensor's values."""
+        return self._array(sensor).layout.dtype
+
     def image(self, sensor: str, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """A sensor's bands [C, h, w] and validity [h, w] in a window."""
-        return self._read(sensor, window), self._read(f"valid/{sensor}", window)
+        return self._read(sensor, window), self.valid(sensor, window)
 
     def valid(self, sensor: str, window: Window) -> NDArray[np.bool_]:
         """Where the sensor has measurements [h, w]."""
@@ -144,29 +140,25 @@ class Store:
             return np.full((window.height, window.width), IGNORE, np.uint8)
         return self._read("labels", window)
 
-    def _read(self, name: str, window: Window) -> NDArray[Any]:
+    def _array(self, name: str) -> Shards:
         if name not in self._arrays:
-            self._arrays[name] = self.group[name]  # type: ignore[assignment]
+            it: zarr.Array = self.group[name]  # type: ignore[assignment]
+            layout = Layout(name, it.shape, it.dtype, it.fill_value, it.chunks, it.shards or it.chunks)
+            self._arrays[name] = Shards(self.path, layout, self._files)
+        return self._arrays[name]
+
+    def _read(self, name: str, window: Window) -> NDArray[Any]:
         try:
-            return np.asarray(self._arrays[name][..., *window.slices])
-        except Exception as error:
-            told = f"{self.path}: {name} cannot be read ({error})"
-            raise UserError(f"{told}; the store is damaged: delete it and run tile again") from None
+            return self._array(name).read(window)
+        except Damaged as error:
+            raise UserError(f"{self.path}: {error}; {MEND}") from None
 
 
 def open_store(path: Path, verify: bool = True) -> Store:
     """A store whose files are those of its manifest; any other is refused, naming the file."""
-    if not path.is_dir():
-        raise UserError(f"{path}: no such store; run `dis2 tile`")
-    if not manifest_of(path).is_file():
-        raise UserError(f"{path}: not whole, for {manifest_of(path).name} is not beside it; run `dis2 tile` again")
-    manifest = read_json(manifest_of(path))
-    written = manifest.get("format") if isinstance(manifest, dict) else None
-    if written != FORMAT:
-        raise UserError(f"{path}: written in format {written}, this version reads {FORMAT}; run `dis2 tile` again")
-    if verify and (wrong := _misfits(manifest["files"], digests(path))):
-        raise UserError(f"{path}: {wrong[0]} does not fit the manifest; the store is damaged: delete it and run tile again")
-    return Store(path, zarr.open_group(path, mode="r"))
+    if verify:
+        fit(path)
+    return Store(path)
 
 
 def store_path(tiles: Path, scene: str) -> Path:
@@ -174,32 +166,16 @@ def store_path(tiles: Path, scene: str) -> Path:
     return tiles / f"{scene}.zarr"
 
 
-def digest_of(path: Path) -> str:
-    """A store in one word, from its manifest."""
-    return hashlib.sha256(json.dumps(read_json(manifest_of(path))["files"], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _misfits(told: dict[str, str], found: dict[str, str]) -> list[str]:
-    return sorted(name for name in told.keys() | found.keys() if told.get(name) != found.get(name))
-
-
-def _create(group: zarr.Group, name: str, bands: int, dtype: str, grid: Grid, side: int, fill: int = 0) -> zarr.Array:
+def layout_of(name: str, bands: int, dtype: str, grid: Grid, side: int, fill: int = 0) -> Layout:
     """An array (band, y, x), or (y, x) where bands is 0, in shards of a side."""
     depth = min(bands, CHUNK_BANDS)
-    chunk = (depth,) if bands else ()
-    shard = (-(-bands // depth) * depth,) if bands else ()
-    small = np.dtype(dtype).itemsize == 1
-    codec = BloscCodec(cname="zstd" if small else "lz4", clevel=5, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize)
-    return group.create_array(
+    return Layout(
         name,
         shape=(*((bands,) if bands else ()), grid.height, grid.width),
-        dtype=dtype,
-        chunks=(*chunk, CHUNK, CHUNK),
-        shards=(*shard, side, side),
-        compressors=[codec, Crc32cCodec()],
-        fill_value=fill,
-        dimension_names=(*((f"{name}_band",) if bands else ()), "y", "x"),
-        attributes={"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"} if grid.crs else {},
+        dtype=np.dtype(dtype),
+        fill=fill,
+        chunks=(*((depth,) if bands else ()), CHUNK, CHUNK),
+        shards=(*((-(-bands // depth) * depth,) if bands else ()), side, side),
     )
 
 
@@ -208,6 +184,40 @@ def shard_side(grid: Grid, bands: int, itemsize: int) -> int:
     fitting = [side for side in SHARD_SIDES if side * side * bands * itemsize <= SHARD_BYTES] or [SHARD_SIDES[0]]
     needed = max(grid.height, grid.width)
     return next((side for side in fitting if side >= needed), fitting[-1])
+
+
+def _describe(writer: Writer) -> None:
+    """All of a store but its shards: what Zarr, CF and dis2 itself say about it."""
+    import zarr
+
+    header = writer.header
+    group = zarr.create_group(writer.path, zarr_format=3, attributes={"dis2": _described(header)})
+    for part in (group, group.create_group("valid")):
+        _georeference(part, header.grid)
+    for sensor, layout in writer.arrays.items():
+        _create(group, layout, header.grid, header.units.get(sensor))
+    for layout in (*writer.valid.values(), *([writer.label] if writer.label else [])):
+        _create(group, layout, header.grid)
+
+
+def _create(group: zarr.Group, layout: Layout, grid: Grid, unit: str | None = None) -> None:
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    shuffle, size = layout.shuffle
+    codec = BloscCodec(cname=CODEC, clevel=LEVEL, shuffle=shuffle, typesize=size)  # type: ignore[arg-type]
+    place = {"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"} if grid.crs else {}
+    told: dict[str, Any] = {**place, **({"units": unit} if unit else {})}
+    group.create_array(
+        layout.name,
+        shape=layout.shape,
+        dtype=layout.dtype,
+        chunks=layout.chunks,
+        shards=layout.shards,
+        compressors=[codec, Crc32cCodec()],
+        fill_value=layout.fill,
+        dimension_names=(*((f"{layout.name}_band",) if len(layout.shape) == 3 else ()), "y", "x"),
+        attributes=told,
+    )
 
 
 def _described(header: Header) -> dict[str, Any]:

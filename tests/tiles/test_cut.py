@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
+import zarr
 from affine import Affine
 
 from dis2.config.data import IGNORE
@@ -13,9 +15,9 @@ from dis2.raster.grid import Shift, Window
 from dis2.raster.scene import open_scene_labels, open_sensor, places, scene_grid
 from dis2.tiles.cut import cut
 from dis2.tiles.store import open_store
-from tests.made import PIXELS, PLACE, data_of, raster, scene
+from tests.made import PIXELS, PLACE, SENSORS, data_of, raster, scene
 
-SIDE = 300
+SIDE = 600
 """More than one cell of the warp and one chunk of the store."""
 
 
@@ -44,6 +46,24 @@ def test_a_store_holds_what_the_warp_reads(tmp_path, side):
         assert np.array_equal(image, np.where(valid, bands, 0))
     with open_scene_labels(data, settings, "bog", grid) as reader:
         assert np.array_equal(there.labels(window), reader.read(window))
+
+
+def test_values_and_their_unit_are_those_that_scaling_makes(tmp_path):
+    made = scene(tmp_path, 40)
+    sensors = {"thermal": {"bands": 2, "scaling": {"decibels": "power"}}, "lidar": {"bands": 1}}
+    data = data_of({"bog": made}, sensors)
+    cut(data, GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
+    there = zarr.open_group(tmp_path / "bog.zarr", mode="r")
+    with rasterio.open(made["sensors"]["thermal"][0]) as source:
+        assert there["thermal"][:] == pytest.approx(10 * np.log10(source.read()), abs=1e-5)
+    assert there["thermal"].attrs["units"] == "dB" and "units" not in there["lidar"].attrs
+
+
+def test_a_sensor_s_unit_goes_with_it(tmp_path):
+    sensors = SENSORS | {"lidar": {"bands": 1, "scaling": {"factor": 0.01, "unit": "m"}}}
+    cut(data_of({"bog": scene(tmp_path, 40)}, sensors), GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
+    there = open_store(tmp_path / "bog.zarr").group
+    assert there["lidar"].attrs["units"] == "m" and "units" not in there["thermal"].attrs
 
 
 def test_a_whole_shift_brings_pixels_back_bit_by_bit(tmp_path):

@@ -79,6 +79,21 @@ def test_only_valid_training_pixels_of_all_scenes_count(tmp_path, small_parts):
     assert set(found["stores"]) == {"a", "b"} and found["resolution"] == 1
 
 
+def test_windows_are_smaller_the_more_bands_there_are_and_change_nothing(tmp_path, monkeypatch):
+    rng = np.random.default_rng(3)
+    images = {"thermal": rng.integers(0, 4000, (2, 300, 300)).astype("uint16"), "lidar": rng.normal(size=(1, 300, 300))}
+    store(tmp_path, "a", images, rng.integers(0, 3, (300, 300)).astype("uint8"))
+    there = open_store(tmp_path / "a.zarr")
+    monkeypatch.setattr(module, "SIDE", 1024)
+    whole, sides = told(data_of(scenes(a="train")), tmp_path), [window.height for window in module._windows(there)]
+    monkeypatch.setattr(module, "BYTES", 400 * 400 * 8)
+    parts, smaller = told(data_of(scenes(a="train")), tmp_path), [window.height for window in module._windows(there)]
+    assert sides == [300] and smaller == [256, 256, 44, 44]
+    for sensor in images:
+        for what in ("mean", "std", "low", "high"):
+            assert parts["sensors"][sensor][what] == pytest.approx(whole["sensors"][sensor][what], rel=1e-12, abs=1e-12)
+
+
 def test_by_block_only_training_blocks_count(tmp_path, small_parts):
     images, valid, labels = written(tmp_path, "a", 1)
     scene = {"sensors": {"thermal": "t", "lidar": "l"}, "labels": "y"}

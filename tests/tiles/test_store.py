@@ -3,6 +3,7 @@
 import errno
 import json
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import xarray as xr
 from affine import Affine
 
 from dis2.errors import UserError
+from dis2.processes import spawned
 from dis2.raster.grid import Grid, Window
-from dis2.tiles.store import SHARD_BYTES, Header, digest_of, manifest_of, new_store, open_store, shard_side
+from dis2.tiles.manifest import digest_of, manifest_of
+from dis2.tiles.store import SHARD_BYTES, Header, new_store, open_store, shard_side
 from tests.made import PLACE, UTM, store
 
 TURNED = PLACE @ Affine.rotation(20)
@@ -95,6 +98,35 @@ def test_xarray_opens_it_with_its_place_and_types(tmp_path, transform):
     assert valid.values.all() and valid.rio.crs == UTM and valid.rio.transform() == pytest.approx(transform)
 
 
+@pytest.mark.parametrize("transform", [PLACE, TURNED], ids=["north-up", "turned"])
+def test_odc_geo_finds_its_place(tmp_path, transform):
+    pytest.importorskip("odc.geo.xr")
+    path, _ = made(tmp_path, transform=transform)
+    for group, name in ((None, "thermal"), (None, "labels"), ("valid", "lidar")):
+        box = xr.open_zarr(path, group=group, consolidated=False)[name].odc.geobox
+        assert box.shape == (40, 40) and box.crs.to_epsg() == UTM.to_epsg()
+        assert tuple(box.affine) == pytest.approx(tuple(transform))
+
+
+def test_a_sensor_s_unit_is_said_where_others_look_for_it(tmp_path):
+    with new_store(tmp_path / "bog.zarr", replace(header(), units={"thermal": "kelvin"})) as writer:
+        writer.write("thermal", Window(0, 0, 40, 40), np.ones((1, 40, 40), "float32"), np.ones((40, 40), bool))
+    there = xr.open_zarr(tmp_path / "bog.zarr", consolidated=False)
+    assert there["thermal"].attrs["units"] == "kelvin" and "units" not in there["labels"].attrs
+
+
+def test_a_store_is_read_in_another_process_as_here(tmp_path):
+    path, sensors = made(tmp_path, side=300)
+    with spawned(1, "", reader, open_store(path)) as crew:
+        crew.give(crew.members[0], "thermal", Window(7, 0, 290, 280))
+        image, valid = crew.take(crew.members[0])
+    assert np.array_equal(image, sensors["thermal"][:, 7:297, :280]) and valid.all()
+
+
+def reader(there):
+    return there.image
+
+
 def test_xarray_opens_chips_without_a_place(tmp_path):
     path, sensors = made(tmp_path, crs=None, transform=Affine.identity())
     assert np.array_equal(xr.open_zarr(path, consolidated=False)["lidar"], sensors["lidar"]) and open_store(path).grid.crs is None
@@ -146,6 +178,7 @@ def test_damage_that_is_met_later_is_one_line(tmp_path):
         ("{", "not JSON"),
         ("[]", "format"),
         ('{"format": 99}', "format 99, this version reads"),
+        ('{"format": 1}', "lists no files"),
     ],
 )
 def test_a_store_without_its_manifest_is_refused(tmp_path, manifest, told):

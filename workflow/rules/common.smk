@@ -39,12 +39,27 @@ def manifests(scenes):
 
 def model(method, seed):
     """What a trained model is to those who use it."""
-    return [results(f"models/{method}/{seed}/{name}") for name in ("weights.safetensors", "model.json")]
+    return in_folders(method, seed, "weights.safetensors", "model.json")
 
 
 def training(method, seed):
     """All that a training leaves."""
-    return [*model(method, seed), *(results(f"models/{method}/{seed}/{name}") for name in ("history.jsonl", "curves.png"))]
+    return [*model(method, seed), *in_folders(method, seed, "history.jsonl", "curves.png")]
+
+
+def in_folders(method, seed, *names):
+    """Files of each network of a method."""
+    return [results(f"models/{folder}/{name}") for folder in PLAN.folders(method, seed) for name in names]
+
+
+def scored(wildcards):
+    """Method and seed of the model that is evaluated, or mapped with: maps are those of the first seed."""
+    return PLAN.model(wildcards.method), getattr(wildcards, "seed", PLAN.seed)
+
+
+def model_folder(wildcards):
+    """Where that model lies."""
+    return results("models/{}/{}".format(*scored(wildcards)))
 
 
 def teacher_of(wildcards):
@@ -53,8 +68,8 @@ def teacher_of(wildcards):
 
 
 def scored_model(wildcards):
-    """The model that is evaluated, or mapped with: maps are those of the first seed."""
-    return model(PLAN.model(wildcards.method), getattr(wildcards, "seed", PLAN.seed))
+    """The files of that model."""
+    return model(*scored(wildcards))
 
 
 def training_code(method):
@@ -87,3 +102,4 @@ wildcard_constraints:
     scene=one_of(PLAN.data.scenes),
     method=one_of([*PLAN.trained, *PLAN.scored]),
     seed=one_of(map(str, PLAN.run.seeds)),
+    combination=one_of(PLAN.combinations),

@@ -22,7 +22,7 @@ rule evaluate:
         gpu=1,
     params:
         settings=PLAN.split_settings(["test"], "evaluation"),
-        model=lambda wildcards, input: parent(input.model[0]),
+        model=model_folder,
         tiles=lambda wildcards, input: parent(input.stores[0]),
         zeros=lambda wildcards: [] if PLAN.model(wildcards.method) == wildcards.method else ["--zeros"],
         code=lambda wildcards: model_code("dis2.evaluation.evaluate", wildcards.method),
@@ -62,7 +62,7 @@ for number, (combinations, scenes) in enumerate(PLAN.mapped().items()):
             gpu=1,
         params:
             settings=lambda wildcards: PLAN.map_settings(wildcards.scene),
-            model=lambda wildcards, input: parent(input.model[0]),
+            model=model_folder,
             combinations=combinations,
             folder=lambda wildcards, output: parent(output.maps[0]),
             code=lambda wildcards: model_code("dis2.prediction.predict", wildcards.method),

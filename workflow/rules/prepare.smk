@@ -104,9 +104,11 @@ rule tile:
         results("benchmarks/tile/{scene}.tsv")
     conda:
         "../envs/prepare.yaml"
+    threads: PLAN.run.preparation.processes
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, threads: 3000 + 1000 * threads,
         runtime=120,
+        dask=PLAN.run.preparation.scheduler or "",
     params:
         settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
         code=code("dis2.tiles.cut"),
@@ -114,7 +116,8 @@ rule tile:
         "Tiling {wildcards.scene}"
     shell:
         "python -m dis2 tile --settings {params.settings:q} --scene {wildcards.scene:q}"
-        " --shifts {input.shifts:q} --out {output.store:q} 2>&1 | tee -i {log:q}"
+        " --shifts {input.shifts:q} --out {output.store:q}"
+        " --processes {threads} --scheduler={resources.dask:q} 2>&1 | tee -i {log:q}"
 
 
 rule statistics:
@@ -133,6 +136,7 @@ rule statistics:
     resources:
         mem_mb=4000,
         runtime=120,
+        dask=PLAN.run.preparation.scheduler or "",
     params:
         settings=PLAN.split_settings(["train"]),
         tiles=lambda wildcards, input: parent(input.stores[0]),
@@ -141,4 +145,14 @@ rule statistics:
         "Taking the statistics of the training pixels"
     shell:
         "python -m dis2 statistics --settings {params.settings:q} --tiles {params.tiles:q}"
-        " --out {output.statistics:q} 2>&1 | tee -i {log:q}"
+        " --out {output.statistics:q} --scheduler={resources.dask:q} 2>&1 | tee -i {log:q}"
+
+
+rule prepare:
+    """All that comes before training: `snakemake prepare --cores all`."""
+    input:
+        shifts=expand(rules.register.output.shifts, scene=PLAN.prepared),
+        stores=stores(PLAN.prepared),
+        manifests=manifests(PLAN.prepared),
+        statistics=rules.statistics.output.statistics,
+    localrule: True

@@ -22,7 +22,7 @@ rule train:
     benchmark:
         results("benchmarks/train/{method}-{seed}.tsv")
     wildcard_constraints:
-        method=one_of(method for method in PLAN.trained if method != "dis2"),
+        method=one_of(method for method in PLAN.trained if method not in ("dis2", *PLAN.specialists)),
     conda:
         TRAIN_ENV
     threads: PLAN.run.training.threads
@@ -33,7 +33,7 @@ rule train:
     params:
         settings=PLAN.split_settings(["train", "validation"], "model", "training"),
         tiles=lambda wildcards, input: parent(input.stores[0]),
-        teacher=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
+        options=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
         state=results("state/{method}/{seed}"),
         model=lambda wildcards, output: parent(output.history),
         code=lambda wildcards: training_code(wildcards.method),
@@ -42,8 +42,31 @@ rule train:
         "Training {wildcards.method}, seed {wildcards.seed}"
     shell:
         "python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --tiles {params.tiles:q} --statistics {input.statistics:q} {params.teacher:q}"
+        " --tiles {params.tiles:q} --statistics {input.statistics:q} {params.options:q}"
         " --state {params.state:q} --out {params.model:q} 2>&1 | tee -i {log:q}"
+
+
+use rule train as specialize with:
+    output:
+        *model("{method}", "{seed}/{combination}"),
+        history=results("models/{method}/{seed}/{combination}/history.jsonl"),
+        curves=report(
+            results("models/{method}/{seed}/{combination}/curves.png"),
+            caption="../report/training.rst",
+            category="Training",
+            labels={"method": "{method} {combination}", "seed": "{seed}"},
+        ),
+    log:
+        results("logs/train/{method}-{seed}-{combination}.log"),
+    benchmark:
+        results("benchmarks/train/{method}-{seed}-{combination}.tsv")
+    wildcard_constraints:
+        method=one_of(PLAN.specialists),
+    params:
+        options=lambda wildcards: ["--combination", wildcards.combination],
+        state=results("state/{method}/{seed}/{combination}"),
+    message:
+        "Training {wildcards.method} {wildcards.combination}, seed {wildcards.seed}"
 
 
 rule distill:
