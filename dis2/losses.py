@@ -112,6 +112,13 @@ def logits_term(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
     return TEMPERATURE**2 * weighed_mean(divergence, weight).mean()
 
 
+def own_view_term(logits: Tensor, views: int) -> Tensor:
+    """KL divergence of the other views [V B, K, H, W] from the first one, the network's own full view, which is not moved."""
+    full, *others = logits.chunk(views)
+    everywhere = torch.ones_like(full[:, :1])
+    return logits_term(torch.cat(others), fold(full.detach(), len(others)), fold(everywhere, len(others)))
+
+
 def disentanglement_term(offer: Tensor, source: Tensor, target: Tensor, measured: Tensor) -> Tensor:
     """What m offers for j should be no more like m's own features than the teacher's j is: all [B, C, h, w].
 

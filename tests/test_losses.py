@@ -17,6 +17,7 @@ from dis2.losses import (
     linear_cka,
     logits_term,
     normalised,
+    own_view_term,
     scales_term,
     segmentation_terms,
     weighed_mean,
@@ -202,6 +203,19 @@ def test_logits_worked_out_by_hand_and_zero_for_equal_ones():
     assert logits_term(student, teacher, weight) == about(by_hand)
     assert logits_term(teacher + 7, teacher, weight) == about(0, abs=1e-6)
     assert logits_term(student.repeat(3, 1, 4, 5), teacher.repeat(3, 1, 4, 5), weight.repeat(3, 1, 4, 5)) == about(by_hand)
+
+
+def test_the_other_views_are_drawn_to_the_full_one_which_is_not_moved():
+    """Three views of two samples, two classes; only the third view of the second sample says something else."""
+    logits = torch.zeros(6, 2, 1, 1)
+    logits[5, 0] = 2.0
+    logits.requires_grad_()
+    p = 1 / (1 + math.exp(-1))
+    kl = 0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p))  # from even odds, both halved by the temperature
+    term = own_view_term(logits, 3)
+    assert term.item() == about(4 * kl / 4)
+    term.backward()
+    assert [bool(grad.abs().max() > 1e-6) for grad in logits.grad] == [False] * 5 + [True]
 
 
 def naive_cka(a, b):

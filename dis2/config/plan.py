@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Container, Iterable
 from pathlib import Path
 
+from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
 from dis2.config.data import ClassLabel, Data, Labels, Scene, Sensor, Split
 from dis2.config.run import Run
@@ -21,10 +23,11 @@ LONGEST = 60_000
 
 
 class Plan:
-    """The jobs of a run as plain values for the rules; some methods start from the teacher."""
+    """The jobs of a run as plain values for the rules; some methods start from the teacher, some are specialists."""
 
-    def __init__(self, run: Run, from_teacher: Container[str]):
+    def __init__(self, run: Run, from_teacher: Container[str], specialists: Container[str] = ()):
         self.run, self.data, self.from_teacher = run, run.data, from_teacher
+        self.specialists = tuple(method for method in run.methods if method in specialists)
         self.folder = run.folder.as_posix()
         self.seed = run.seeds[0]
         self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps]))
@@ -38,6 +41,16 @@ class Plan:
     def scored(self) -> tuple[str, ...]:
         """What is evaluated: every method, and the teacher as the measure of what robustness is worth."""
         return (*self.run.methods, *([ZEROS] if "teacher" in self.trained else []))
+
+    @property
+    def combinations(self) -> tuple[str, ...]:
+        """All combinations of the sensors by name."""
+        return tuple(name_of(sensors) for sensors in combinations(tuple(self.data.sensors)))
+
+    def folders(self, method: str, seed: object) -> list[str]:
+        """Where the networks of a method lie under `models/`: one, or one for each combination."""
+        one = f"{method}/{seed}"
+        return [f"{one}/{name}" for name in self.combinations] if method in self.specialists else [one]
 
     @staticmethod
     def model(scored: str) -> str:
@@ -54,18 +67,13 @@ class Plan:
         return list(self.data.scenes[scene].files)
 
     def check_files(self, configs: Iterable[str]) -> None:
-        """One line for each file that the config names and nobody has put there."""
+        """One line for each file that the config names and no rule can take."""
         if self.run.simulate:
             return
         name = ", ".join(configs)
-        missing = [
-            f"{name}: data.scenes.{scene}: {file}: no such file; correct the path, or data_root ($DIS2_DATA) before it"
-            for scene in self.data.scenes
-            for file in self.files(scene)
-            if not Path(file).exists()
-        ]
-        if missing:
-            raise UserError("\n".join(missing))
+        listed = [(scene, file, _fault_of(file)) for scene in self.data.scenes for file in self.files(scene)]
+        if faults := [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]:
+            raise UserError("\n".join(faults))
 
     def simulated(self) -> dict[tuple[str, ...], list[str]]:
         """The scenes to simulate by the sensors that they have."""
@@ -137,6 +145,13 @@ def _outline(scene: Scene) -> Scene:
     labelled = any(chip.labels for chip in scene.footprints.values())
     sensors = {sensor: (sensor,) for sensor in scene.has}
     return Scene(split=scene.split, sensors=sensors, labels=Labels(file="labels") if labelled else None)
+
+
+def _fault_of(file: str) -> str | None:
+    """Why a rule cannot take a file, and what to do."""
+    if re.search(r"\{.+\}", file):
+        return "Snakemake takes what is in braces for a wildcard; rename the file or folder"
+    return None if Path(file).exists() else "no such file; correct the path, or data_root ($DIS2_DATA) before it"
 
 
 def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:

@@ -15,6 +15,12 @@ class Method:
     objective: str
     teacher: bool = False
     """Does it start from a trained teacher?"""
+    specialists: bool = False
+    """Is it one network for each combination?"""
+    sensors: int | None = None
+    """The one number of sensors that it takes, if not any."""
+    one_size: bool = False
+    """Is it built for one size of image?"""
 
     @property
     def modules(self) -> tuple[str, str]:
@@ -27,11 +33,27 @@ class Method:
         return importlib.import_module(self.objective)
 
 
-TEACHER = Method("dis2.models.teacher", "dis2.training.teacher")
+NETWORK = "dis2.models.teacher"
+"""The teacher's network, in which a missing sensor is an empty slot: rivals that have it differ in how they are trained."""
+
+TEACHER = Method(NETWORK, "dis2.training.teacher")
 
 METHODS = {
     "dis2": Method("dis2.models.student", "dis2.training.distill", teacher=True),
-    "sensor-dropout": Method("dis2.models.rivals.dropout", "dis2.training.dropout"),
+    # what is missing is zeros and a mask that says so, where `teacher-zeros` is fed zeros that claim to be measured
+    "zero-filling": Method(NETWORK, "dis2.training.objective"),
+    "sensor-dropout": Method(NETWORK, "dis2.training.dropout"),
+    "singles": Method(NETWORK, "dis2.training.singles"),
+    "singles+sd": Method(NETWORK, "dis2.training.self_distillation", teacher=True),
+    # the student's terms but for those of compensation, which is not there
+    "plain-distillation": Method(NETWORK, "dis2.training.distill", teacher=True),
+    "unet": Method("dis2.models.rivals.unet", "dis2.training.subsets"),
+    "shaspec": Method("dis2.models.rivals.shaspec", "dis2.training.shaspec"),
+    "mmformer": Method("dis2.models.rivals.mmformer", "dis2.training.plain"),
+    "magic": Method("dis2.models.rivals.magic", "dis2.training.magic"),
+    "sgma": Method("dis2.models.rivals.sgma", "dis2.training.sgma"),
+    "paper": Method("dis2.models.paper.network", "dis2.training.paper", sensors=2, one_size=True),
+    "specialist": Method("dis2.models.rivals.specialist", "dis2.training.teacher", specialists=True),
 }
 
 

@@ -117,8 +117,12 @@ def read_findings(data: Data, results: Path, only: Collection[str] | None = None
     trained = only and {*only, *(f"teacher/{name.split('/')[1]}" for name in only)}
     models = _by_method_and_seed(results / "models", "*/*/model.json", trained)
     histories = {method: {seed: _history(path.parent) for seed, path in seeds.items()} for method, seeds in models.items()}
+    for name in map(name_of, combinations(tuple(data.sensors))):
+        specialists = _by_method_and_seed(results / "models", f"*/*/{name}/model.json", trained)
+        models |= {f"{method} {name}": seeds for method, seeds in specialists.items()}
     cards = {method: {seed: read_json(path) for seed, path in seeds.items()} for method, seeds in models.items()}
-    if missing := [method for method in evaluations if method not in cards and not method.startswith("teacher-")]:
+    known = {name.split()[0] for name in cards}
+    if missing := [method for method in evaluations if method not in known and not method.startswith("teacher-")]:
         notes.append(f"No model card for {', '.join(missing)}.")
     return Findings(data, results, evaluations, cards, histories, registered, truths, notes)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dis2.config.data import IGNORE
 from dis2.losses import (
@@ -15,29 +14,23 @@ from dis2.losses import (
     disentanglement_term,
     feature_terms,
     logits_term,
+    own_view_term,
 )
 from dis2.models.layers import fold
 from dis2.models.prediction import Encoded, Offers, Prediction
-from dis2.training import objective
+from dis2.training import plain
 from dis2.training.objective import Batch
-from dis2.training.views import three_views
 
 RAMP_IN, RAMP_OUT = 0.1, 2 / 3
 CELLS = 16
 
 
-class Objective(objective.Objective):
+class Objective(plain.Objective):
     """Segmentation of three views, and every term of disentanglement learning with knowledge distillation."""
 
-    def views(self, batch: Batch) -> np.ndarray:
-        return three_views(batch.there, self.sensors, batch.step, batch.scores, batch.rng)
-
-    def start(self, network: nn.Module) -> set[str]:
-        """The student starts as the whole teacher."""
-        assert self.teacher is not None
-        inherited = self.teacher.state_dict()
-        network.load_state_dict(inherited, strict=False)
-        return set(inherited)
+    @classmethod
+    def undistilled(cls) -> type[plain.Objective]:
+        return plain.Objective
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         views, teacher = self.views(batch), cast(Any, self.teacher)
@@ -59,19 +52,19 @@ class Objective(objective.Objective):
         return {**self.segmentation(prediction, batch, len(views)), **distilled}
 
     def _compensation(self, prediction: Prediction, taught: Encoded, encoded: Encoded, available: Tensor) -> Tensor:
-        """Slots of sensors that were hidden but measured, against the teacher's own features, at levels 2 to 4."""
+        """Slots of sensors that were hidden but measured, against the teacher's features, at levels 2 to 4 as far as fused."""
         views, terms = len(available) // encoded.batch, []
         for sensor, slots in prediction.features.compensated.items():
             if sensor not in encoded.levels:
                 continue
-            hidden = (~available[:, self.sensors.index(sensor)]).float().view(-1, 1, 1, 1)
-            shares = [fold(share, views) * hidden for share in encoded.valid[sensor][2:]]
-            targets = [fold(level, views) for level in taught.levels[sensor][1:]]
-            terms.append(compensation_term(slots[1:], targets, shares))
+            hidden, levels = (~available[:, self.sensors.index(sensor)]).float().view(-1, 1, 1, 1), slots[-3:]
+            shares = [fold(share, views) * hidden for share in encoded.valid[sensor][-len(levels) :]]
+            targets = [fold(level, views) for level in taught.levels[sensor][-len(levels) :]]
+            terms.append(compensation_term(levels, targets, shares))
         return torch.stack(terms).mean() if terms else prediction.logits.new_zeros(())
 
     def _disentanglement(self, offers: Offers, encoded: Encoded, taught: Encoded) -> Tensor:
-        """Every pair of measured sensors, at an even choice of the cells of levels 1 to 3."""
+        """Every pair of measured sensors, at an even choice of the cells of levels 1 to 3 as far as fused."""
         there = {sensor: shares[0].flatten(1).any(1) for sensor, shares in encoded.valid.items()}
         terms = [
             disentanglement_term(
@@ -83,7 +76,7 @@ class Objective(objective.Objective):
             for target, sources in offers.items()
             if target in encoded.levels
             for source, slots in sources.items()
-            for level, slot in enumerate(slots[:3])
+            for level, slot in enumerate(slots[:-1])
         ]
         return torch.stack(terms).mean() if terms else next(iter(encoded.stems.values())).new_zeros(())
 
@@ -118,8 +111,5 @@ def _features(student: Prediction, teacher: Prediction, trust: Tensor) -> Tensor
 
 def _logits(student: Prediction, teacher: Prediction, trust: Tensor, views: int) -> Tensor:
     """Towards the teacher, and towards the student's own full view, which is not moved."""
-    own, *rest = student.logits.chunk(views)
-    everywhere = torch.ones_like(trust)
     towards_teacher = logits_term(student.logits, fold(teacher.logits, views), fold(trust, views))
-    towards_self = logits_term(torch.cat(rest), fold(own.detach(), len(rest)), fold(everywhere, len(rest)))
-    return towards_teacher + towards_self
+    return towards_teacher + own_view_term(student.logits, views)

@@ -6,8 +6,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from dis2.config.training import TrainingSettings
 from dis2.errors import UserError
 from dis2.progress import bar
-from dis2.tiles.dataset import Sample, Sampler
+from dis2.tiles.dataset import Draw, Sample, Sampler
+from dis2.tiles.loader import reading
 from dis2.training.objective import Batch, Objective
 from dis2.training.state import State, load_state, optimiser_tensors, restore_optimiser, save_state
 from dis2.training.validate import prepared
@@ -72,15 +73,20 @@ class Loop:
         before = signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
         state.tensors.setdefault("average", {k: v.detach().clone().float() for k, v in self.network.state_dict().items()})
         try:
-            with bar(self.steps, "train", "step", initial=state.step) as progress, ThreadPoolExecutor(1) as ahead:
-                upcoming = ahead.submit(self._samples, state.step)
+            with bar(self.steps, "train", "step", initial=state.step) as progress, self._tiles(state.step) as tiles:
                 while state.step < self.steps:
                     started = time.monotonic()
-                    upcoming = self._step(fabric, network, optimiser, state, ahead, upcoming)
-                    state.seconds += time.monotonic() - started
-                    progress.update()
-                    said = {"loss": f"{state.history[-1]['loss']:.3f}", "mIoU": f"{state.best.get('mean_miou', math.nan):.3f}"}
-                    progress.set_postfix(said, refresh=False)
+                    try:
+                        samples = next(tiles)
+                    except UserError:
+                        if not stop:  # the signal that asks to stop ends processes that read
+                            raise
+                    else:
+                        self._step(fabric, network, optimiser, state, samples)
+                        state.seconds += time.monotonic() - started
+                        progress.update()
+                        mean = state.best.get("mean_miou", math.nan)
+                        progress.set_postfix({"loss": f"{state.history[-1]['loss']:.3f}", "mIoU": f"{mean:.3f}"}, refresh=False)
                     if stop or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
                     if stop:
@@ -89,23 +95,13 @@ class Loop:
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def _step(
-        self,
-        fabric: Fabric,
-        network: Any,
-        optimiser: Any,
-        state: State,
-        ahead: ThreadPoolExecutor,
-        upcoming: Future[list[Sample]],
-    ) -> Future[list[Sample]]:
+    def _step(self, fabric: Fabric, network: Any, optimiser: Any, state: State, samples: Sequence[Sample]) -> None:
         """One step: forward, backward, the averaged weights, and now and then a validation."""
-        samples = upcoming.result()
-        upcoming = ahead.submit(self._samples, state.step + 1)
         rate = self._set_rate(optimiser, state.step)
         batch = self._batch(samples, fabric.device, state)
         with fabric.autocast():
             terms = self.objective.terms(network, batch)
-        loss = self.objective.total(terms)
+        loss = self.objective.total(terms, self.network.parameters())
         fabric.backward(loss)
         norm = fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
         if not torch.isfinite(loss) or not torch.isfinite(norm):  # type: ignore[arg-type]
@@ -126,7 +122,6 @@ class Loop:
         state.history.append(line)
         if state.step % self.settings.validate_every == 0 or state.step == self.steps:
             self._validate(state, line)
-        return upcoming
 
     def _validate(self, state: State, line: dict[str, Any]) -> None:
         """Scores the averaged weights and keeps the best ones."""
@@ -155,10 +150,15 @@ class Loop:
         state.tensors["optimiser"] = optimiser_tensors(optimiser)
         save_state(self.state_folder, self.key, state)
 
-    def _samples(self, step: int) -> list[Sample]:
-        """The tiles of a step: the same whenever and wherever the step is taken."""
+    def _tiles(self, step: int) -> AbstractContextManager[Iterator[list[Sample]]]:
+        """The tiles of this step and of all that follow, read ahead."""
+        groups = (self._draws(step) for step in range(step, self.steps))
+        return reading(self.sampler.scenes, groups, self.sampler.size, self.settings.workers)
+
+    def _draws(self, step: int) -> list[Draw]:
+        """Which tiles a step takes: the same whenever and wherever they are read."""
         rng = np.random.default_rng([self.seed, step, 0])
-        return [self.sampler.draw(rng) for _ in range(self.settings.batch)]
+        return [self.sampler.place(rng) for _ in range(self.settings.batch)]
 
     def _batch(self, samples: Sequence[Sample], device: torch.device, state: State) -> Batch:
         images, valid, labels = prepared(samples, self.statistics, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,11 @@ class Objective:
     def __init__(self, sensors: tuple[str, ...], classes: Tensor, weights: LossWeights, teacher: nn.Module | None = None):
         self.sensors, self.classes, self.weights, self.teacher = sensors, classes, weights, teacher
 
+    @classmethod
+    def undistilled(cls) -> type[Objective]:
+        """The same without learning from a teacher: itself, where there is nothing to leave out."""
+        return cls
+
     def views(self, batch: Batch) -> np.ndarray:
         """The availabilities [V, B, N] that a batch is shown with."""
         return batch.there[None]
@@ -61,18 +66,41 @@ class Objective:
         return self.segmentation(network.decode(encoded, batch.tensor(views)), batch, len(views))
 
     def segmentation(self, prediction: Prediction, batch: Batch, views: int) -> dict[str, Tensor]:
-        """Segmentation of all views, deep supervision, and each sensor's own decoder."""
+        """Segmentation of all views, and of deep supervision and each sensor's own decoder where the network has them."""
         labels, seen = fold(batch.labels, views), prediction.features
-        return {
-            **segmentation_terms(prediction.logits, labels, self.classes),
-            "scales": scales_term(seen.scales, labels, self.classes),
-            "auxiliary": auxiliary_term(seen.auxiliary, batch.valid, batch.labels, self.classes),
-        }
+        terms = segmentation_terms(prediction.logits, labels, self.classes)
+        if seen.scales:
+            terms["scales"] = scales_term(seen.scales, labels, self.classes)
+        if seen.auxiliary:
+            terms["auxiliary"] = auxiliary_term(seen.auxiliary, batch.valid, batch.labels, self.classes)
+        return terms
 
     def start(self, network: nn.Module) -> set[str]:
-        """Fills a fresh network; returns the names of the parameters that it inherits."""
-        return set()
+        """Copies the whole teacher, if there is one, into a fresh network; returns the names of what it inherits."""
+        inherited = self.teacher.state_dict() if self.teacher is not None else {}
+        if lost := network.load_state_dict(inherited, strict=False).unexpected_keys:
+            raise ValueError(f"the network has no place for the teacher's {lost[0]}")
+        return set(inherited)
 
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The weighted sum."""
-        return torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
+    def total(self, terms: dict[str, Tensor], parameters: Iterable[nn.Parameter] = ()) -> Tensor:
+        """The weighted sum, in which all of these parameters take part, whether the batch used them or not."""
+        loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
+        return TakingPart.apply(loss, *parameters)
+
+
+class TakingPart(torch.autograd.Function):
+    """A loss as it is, with a gradient of zero for every parameter that it is given.
+
+    What a batch does not use, as the encoder of a sensor that none of its samples has, so gets a gradient of zero and not none:
+    a training is then the same on several GPUs, which wait for each other's gradient of every parameter.
+    """
+
+    @staticmethod
+    def forward(context: Any, loss: Tensor, *parameters: Tensor) -> Tensor:
+        context.shapes = [parameter.shape for parameter in parameters]
+        return loss.clone()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        zero = torch.zeros_like(gradients[0])
+        return *gradients, *(zero.expand(shape) for shape in context.shapes)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from dis2 import __version__
-from dis2.combinations import combinations
+from dis2.combinations import combinations, name_of, parse
 from dis2.config.data import Data
 from dis2.config.model import ModelSettings
 from dis2.config.training import TrainingSettings
@@ -26,11 +27,16 @@ from dis2.losses import class_weights
 from dis2.models.files import WEIGHTS, Card, build, check_fit, load, save
 from dis2.models.registry import METHODS, TEACHER, Method, method_of
 from dis2.tiles.dataset import Sampler, Scenes
+from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import read_statistics
-from dis2.tiles.store import digest_of
 from dis2.training.loop import Loop, hash_seed
 from dis2.training.state import State, discard_state, key_of
 from dis2.training.validate import Scorer, mious
+
+TILES = "tiles"
+"""The folder beside a state in which scenes are kept unpacked."""
+SAME_TILES = {"cache", "cache_mb", "workers"}
+"""Settings by which the same tiles come another way: a training goes on with others."""
 
 
 def train(
@@ -44,42 +50,78 @@ def train(
     out: Path,
     state: Path | None,
     teacher: Path | None,
+    combination: str | None = None,
 ) -> None:
-    """Trains a method and writes its weights, card, history and curves."""
+    """Trains a method, or the specialist of one combination, and writes its weights, card, history and curves."""
     if method != "teacher" and method not in METHODS:
         raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
     if seed < 0:
         raise UserError(f"--seed {seed}: must be 0 or more")
     torch.set_num_threads(settings.threads)
-    told = _statistics(statistics, data)
-    sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
     way = method_of(method)
+    told = _statistics(statistics, data)
+    data = _shown(data, method, way, combination)
+    sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
+    told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
     guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher else None
+    if way.one_size and model.tile is None:
+        model = model.model_copy(update={"tile": settings.tile})
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes])
-    objective = way.objective_module().Objective(tuple(sensors), weights, settings.weights, guide)
-    scenes = Scenes(data, tiles, "train", settings.cache_mb * 2**20)
+    kind = way.objective_module().Objective if settings.distillation else way.objective_module().Objective.undistilled()
+    objective = kind(tuple(sensors), weights, settings.weights, guide)
+    scenes = Scenes(data, tiles, "train", *_cache(settings, state))
     provenance = _provenance(way, scenes, tiles, data, teacher)
-    same = [settings.model_dump(), model.model_dump(), data.split.model_dump(), list(sensors), list(data.classes), told]
+    same = [
+        settings.model_dump(exclude=SAME_TILES),
+        model.model_dump(),
+        data.split.model_dump(),
+        list(sensors),
+        list(data.classes),
+        told,
+    ]
     loop = Loop(
         network=network,
         objective=objective,
-        sampler=Sampler(scenes, settings.tile, objective.whole_only),
+        sampler=Sampler(scenes, settings.tile, objective.whole_only, settings.aligned),
         statistics=told["sensors"],
         settings=settings,
         steps=_steps(settings, way),
         seed=seed,
-        validate=_validator(data, settings, tiles, told["sensors"], objective.whole_only),
+        validate=_validator(data, settings, tiles, told["sensors"], objective.whole_only, state),
         state_folder=state,
         key=key_of(*same, method, seed, [provenance[name] for name in ("code", "data", "teacher")]),
     )
     done = loop.run()
     _write(out, loop, done, _card(data, model, settings, method, seed, told, loop, done, provenance))
     if state:
+        shutil.rmtree(state / TILES, ignore_errors=True)
         discard_state(state)
+
+
+def _cache(settings: TrainingSettings, state: Path | None) -> tuple[int, Path | None]:
+    """How much of a split is kept unpacked and, if that is on disk, where."""
+    if settings.cache == "disk" and state is None:
+        raise UserError("training.cache: disk: lies beside the training's state; give --state FOLDER")
+    size = 0 if settings.cache == "none" else settings.cache_mb * 2**20
+    return size, state / TILES if state and settings.cache == "disk" else None
+
+
+def _shown(data: Data, method: str, way: Method, combination: str | None) -> Data:
+    """The data with the sensors that are trained with: all of them, or those of a specialist."""
+    if not way.specialists:
+        if combination:
+            raise UserError(f"--combination: {method} takes any combination; leave the option out")
+        return data
+    if not combination:
+        raise UserError(f"--combination: missing; {method} is trained for one, such as {name_of(data.sensors)}")
+    try:
+        return data.seen_by(parse(combination, tuple(data.sensors)))
+    except ValueError as error:
+        raise UserError(f"--combination {combination}: {error}") from None
 
 
 def _statistics(path: Path, data: Data) -> dict[str, Any]:
@@ -107,7 +149,8 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
     if folder is None:
         raise UserError("--teacher: missing; this method starts from a trained teacher")
     guide = load(folder)
-    card, size = guide.card, guide.card.settings.model_copy(update={"class_chunk": model.class_chunk})
+    own = {"class_chunk": model.class_chunk, "compensation": model.compensation}  # a teacher is the same whatever these are
+    card, size = guide.card, guide.card.settings.model_copy(update=own)
     if card.method != "teacher":
         raise UserError(f"{folder}: a model of {card.method}, not a teacher; train one by `dis2 train teacher`")
     check_fit(folder, card, data)
@@ -118,9 +161,11 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
     return guide.network
 
 
-def _validator(data: Data, settings: TrainingSettings, tiles: Path, statistics: dict[str, Any], full_only: bool) -> Any:
+def _validator(
+    data: Data, settings: TrainingSettings, tiles: Path, statistics: dict[str, Any], full_only: bool, state: Path | None
+) -> Any:
     """Scores fixed windows, never augmented, for every combination (the teacher's only one is the full one)."""
-    scenes = Scenes(data, tiles, "validation", settings.cache_mb * 2**20)
+    scenes = Scenes(data, tiles, "validation", *_cache(settings, state))
     windows = scenes.fixed(settings.tile, settings.validation_tiles)
     wanted = combinations(tuple(data.sensors))
     scorer = Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch)
@@ -170,7 +215,7 @@ def _card(
     return Card(
         method=method,
         sensors={sensor: spec.bands for sensor, spec in data.sensors.items()},
-        kinds={sensor: spec.kind for sensor, spec in data.sensors.items()},
+        rasters=data.sensors,
         reference=loop.sampler.scenes.stores[loop.sampler.names[0]].reference,
         resolution=told["resolution"],
         classes=tuple(data.classes),
@@ -200,9 +245,8 @@ def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
     save(out, loop.network, card)
     with whole(out / "history.jsonl") as part:
         part.write_text("".join(json.dumps(line) + "\n" for line in done.history))
+    name = f"{card.method} {name_of(card.sensors)}" if method_of(card.method).specialists else card.method
     with whole(out / "curves.png") as part:
-        draw(done.history, f"{card.method}, seed {card.seed}", part)
+        draw(done.history, f"{name}, seed {card.seed}", part)
     mean = sum(card.validation.values()) / len(card.validation)
-    print(
-        f"{card.method}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {loop.steps})", file=sys.stderr
-    )
+    print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {loop.steps})", file=sys.stderr)

@@ -34,6 +34,20 @@ def dropped_views(there: Availability, views: int, rng: np.random.Generator) -> 
     return drawn & there
 
 
+def single_views(there: Availability, step: int) -> Availability:
+    """Everything that is there, and two different single sensors (in turn): [3, B, N]."""
+    count = there.shape[1]
+    turns = step + np.arange(len(there))
+    singles = [np.eye(count, dtype=bool)[(turns + place) % count] for place in range(2)]
+    return np.stack([there, *(_within(there, single) for single in singles)])
+
+
+def drawn_views(there: Availability, sensors: tuple[str, ...], views: int, rng: np.random.Generator) -> Availability:
+    """Any combination of sensors, each as often: [V, B, N]."""
+    subsets = np.array([availability(subset, sensors) for subset in combinations(sensors)])
+    return np.stack([_within(there, rng.choice(subsets, len(there))) for _ in range(views)])
+
+
 def _other_subset(
     singles: NDArray[np.integer], sensors: tuple[str, ...], scores: Mapping[str, float], rng: np.random.Generator
 ) -> Availability:

@@ -141,6 +141,14 @@ def test_the_teacher_is_trained_and_scored_only_where_a_method_starts_from_it():
     assert Plan.model("teacher-zeros") == "teacher" and Plan.model("dis2") == "dis2"
 
 
+def test_specialists_are_a_network_for_each_combination_in_the_folder_of_their_seed():
+    run = plan(put("methods", ["dis2", "specialist"])).run
+    it = Plan(run, from_teacher=["dis2"], specialists=["specialist"])
+    assert it.combinations == ("eye+echo", "eye", "echo")
+    assert it.folders("specialist", 3) == ["specialist/3/eye+echo", "specialist/3/eye", "specialist/3/echo"]
+    assert it.folders("dis2", 3) == ["dis2/3"] and it.folders("{method}", "{seed}") == ["{method}/{seed}"]
+
+
 def test_scenes_without_a_split_are_prepared_where_they_are_mapped():
     assert plan().prepared == ("north", "east", "south", "new")
     assert plan(put("report", {})).prepared == ("north", "east", "south")

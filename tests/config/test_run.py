@@ -136,6 +136,10 @@ WRONG = {
     ),
     "method": (mine(methods=["dis2", "sensor-dropuot"]), "methods: 'sensor-dropuot' is not a method; there are dis2, "),
     "method twice": (mine(methods=["dis2", "dis2"]), "methods: an entry is listed twice"),
+    "method of two sensors": (
+        mine(data__sensors__nose={"bands": 1}, methods=["dis2", "paper"]),
+        "methods: 'paper' takes 2 sensors, data.sensors has 3 (eye, echo, nose); leave it out",
+    ),
     "no method": (mine(methods=[]), "methods: tuple should have at least 1 item"),
     "seed": (mine(seeds=["one"]), "seeds.0: input should be a valid integer"),
     "width": (mine(model__heads=3), "model.heads: 3 does not divide"),
@@ -221,6 +225,12 @@ def test_the_data_root_stands_before_every_file_and_the_environment_gives_it_too
     monkeypatch.setenv("DIS2_DATA", "/elsewhere")
     assert read(tmp_path, MINE).data.scenes["new"].files == ("/elsewhere/new.tif",)
     assert read(tmp_path, mine(data_root="/rasters")).data.scenes["new"].files == ("/rasters/new.tif",)
+
+
+@pytest.mark.parametrize("labels", [{"file": "s.tif", "resampling": "mode"}, {"file": "s.gpkg", "attribute": "cover"}])
+def test_the_data_root_changes_nothing_of_labels_but_their_place(tmp_path, labels):
+    rooted = read(tmp_path, mine(data_root="/rasters", data__scenes__south__labels=labels)).data.scenes["south"].labels
+    assert rooted.model_dump(exclude_none=True) == labels | {"file": f"/rasters/{labels['file']}"}
 
 
 def test_chips_on_a_pixel_grid_and_blocks_as_splits(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dis2.combinations import availability, combinations
 from dis2.config.data import IGNORE
@@ -16,16 +17,21 @@ from dis2.training.objective import Batch
 
 SENSORS = {"eye": 4, "echo": 2, "relief": 1}
 CLASSES = 3
-TINY = ModelSettings(width=4, depth=1, heads=2)
+TINY = ModelSettings(width=4, depth=1, heads=2, tile=32)
 COMBINATIONS = combinations(tuple(SENSORS))
 
 torch.set_num_threads(1)
 
 
-def fresh(method, settings=TINY, seed=0):
+def sensors_of(method):
+    """The sensors that a method is tested with: all, or as many as it takes."""
+    return dict(list(SENSORS.items())[: method_of(method).sensors])
+
+
+def fresh(method, settings=TINY, seed=0, sensors=None):
     """A network whose zeros are no zeros, so that every part of it does something; in float64, so that equal means equal."""
     torch.manual_seed(seed)
-    network = build(method, SENSORS, CLASSES, settings).eval().double()
+    network = build(method, sensors or sensors_of(method), CLASSES, settings).eval().double()
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():
@@ -66,24 +72,54 @@ def batch_of(images, valid, seed=0, step=0, progress=0.5, **changes):
     return Batch(images, valid, labels, step, progress, np.random.default_rng(seed), **changes)
 
 
-def objective_of(method, teacher=None):
+def objective_of(method, teacher=None, settings=TINY):
     way = method_of(method)
-    teacher = teacher or (fresh("teacher", seed=1).requires_grad_(False) if way.teacher else None)
-    return way.objective_module().Objective(tuple(SENSORS), torch.ones(CLASSES), LossWeights(), teacher)
+    teacher = teacher or (fresh("teacher", settings, seed=1).requires_grad_(False) if way.teacher else None)
+    return way.objective_module().Objective(tuple(sensors_of(method)), torch.ones(CLASSES), LossWeights(), teacher)
 
 
 def assert_close(a, b):
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
-class NetworkTester:
-    """Inherit, and name the method."""
+class LearningTester:
+    """How a method learns: all of this for one whose network is another's. Inherit, and name the method."""
 
     method: str
+    settings = TINY
+
+    @pytest.fixture(autouse=True)
+    def its_sensors(self, monkeypatch):
+        sensors = sensors_of(self.method)
+        monkeypatch.setattr("tests.models.tester.SENSORS", sensors)
+        monkeypatch.setattr("tests.models.tester.COMBINATIONS", combinations(tuple(sensors)))
+
+    @pytest.mark.parametrize("size", [(32, 32), (23, 37)])
+    def test_every_parameter_learns_from_a_batch_with_all_combinations(self, size):
+        network = fresh(self.method, self.settings).train()
+        objective = objective_of(self.method, settings=self.settings)
+        images, valid = together([sample(combination, size, seed) for seed, combination in enumerate(COMBINATIONS)])
+        objective.total(objective.terms(network, batch_of(images, valid))).backward()
+        assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+        assert all(p.grad.isfinite().all() for p in network.parameters())
+
+    @pytest.mark.parametrize("gone", SENSORS)
+    def test_a_batch_without_a_sensor_leaves_its_encoder_s_gradients_zero_and_not_missing(self, gone):
+        network = fresh(self.method, self.settings).train()
+        objective = objective_of(self.method, settings=self.settings)
+        images, valid = together([sample(tuple(SENSORS.keys() - {gone}), seed=seed) for seed in range(2)])
+        objective.total(objective.terms(network, batch_of(images, valid)), network.parameters()).backward()
+        assert [name for name, p in network.named_parameters() if p.grad is None] == []
+        encoder = [p for name, p in network.named_parameters() if name.startswith("encoders.") and f".{gone}." in name]
+        assert not any(p.grad.any() for p in encoder)
+
+
+class NetworkTester(LearningTester):
+    """What a network computes, and how it learns. Inherit, and name the method."""
 
     @pytest.fixture
     def network(self):
-        return fresh(self.method)
+        return fresh(self.method, self.settings)
 
     @torch.no_grad()
     @pytest.mark.parametrize("size", [(1, 1), (16, 48), (33, 45)])
@@ -124,12 +160,22 @@ class NetworkTester:
             given = network({s: images[s] for s in combination}, {s: valid[s] for s in combination}).logits
             assert_close(told, given)
 
-    def test_every_parameter_learns_from_a_batch_with_all_combinations(self):
-        network, objective = fresh(self.method).train(), objective_of(self.method)
-        images, valid = together([sample(combination, seed=seed) for seed, combination in enumerate(COMBINATIONS)])
-        objective.total(objective.terms(network, batch_of(images, valid))).backward()
-        assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
-        assert all(p.grad.isfinite().all() for p in network.parameters())
+    @torch.no_grad()
+    def test_weights_that_were_saved_and_loaded_give_the_same_bits(self, network, tmp_path):
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, tmp_path / "weights")
+        again = fresh(self.method, self.settings, seed=1)
+        assert not torch.equal(again(*sample()).logits, network(*sample()).logits)
+        again.load_state_dict(load_file(tmp_path / "weights"))
+        assert torch.equal(again(*sample()).logits, network(*sample()).logits)
+
+    @torch.no_grad()
+    def test_bfloat16_changes_the_map_little(self, network):
+        images, valid = sample()
+        images = {sensor: image.float() for sensor, image in images.items()}
+        exact = network.float()(images, valid).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network(images, valid).logits
+        assert (rough.float() - exact).abs().mean() < 0.03 * exact.std()
 
     @torch.no_grad()
     def test_the_same_input_gives_the_same_bits(self, network):
@@ -137,7 +183,7 @@ class NetworkTester:
 
     @torch.no_grad()
     def test_classes_decoded_in_chunks_give_the_same_map(self, network):
-        chunked = fresh(self.method, TINY.model_copy(update={"class_chunk": 2}))
+        chunked = fresh(self.method, self.settings.model_copy(update={"class_chunk": 2}))
         chunked.load_state_dict(network.state_dict())
         assert_close(chunked(*sample()).logits, network(*sample()).logits)
 
@@ -152,16 +198,42 @@ class NetworkTester:
 
     def test_parameters_grow_with_sensors_and_not_with_their_pairs_or_combinations(self):
         counts = [
-            sum(p.numel() for p in build(self.method, dict.fromkeys("abcde"[:n], 3), CLASSES, TINY).parameters())
+            sum(p.numel() for p in build(self.method, dict.fromkeys("abcde"[:n], 3), CLASSES, self.settings).parameters())
             for n in (2, 3, 4, 5)
         ]
         assert np.diff(counts, 2).tolist() == [0, 0]
 
+
+class ClasswiseTester(NetworkTester):
+    """What a network with class-wise attention has to hold besides."""
+
     @torch.no_grad()
     def test_class_attention_is_alive_at_the_start_whatever_the_size_of_the_image(self):
         torch.manual_seed(0)
-        network, spread = build(self.method, SENSORS, 8, ModelSettings(width=8)).eval().double(), []
-        for size in (64, 256):
+        network, spread = build(self.method, SENSORS, 8, TINY).eval().double(), []
+        for size in (64, 256, 512):
             images, _ = sample(size=(size, size))
             spread.append(float(network(images, complete(images)).features.attention.std(1).mean()))
         assert min(spread) >= 0.1 and max(spread) <= 1.1 * min(spread)
+
+    @torch.no_grad()
+    def test_an_absent_sensor_is_neither_computed_nor_read(self, network):
+        images, valid = sample()
+        images["echo"], valid["echo"] = torch.zeros(1, 2, 32, 32).as_subclass(Unreadable), torch.zeros_like(valid["echo"])
+        network.encoders["echo"].register_forward_pre_hook(Unreadable.refuse)
+        expected = network({s: images[s] for s in ("eye", "relief")}, {s: valid[s] for s in ("eye", "relief")}).logits
+        assert torch.equal(network(images, valid).logits, expected)
+        with pytest.raises(AssertionError, match="must not be read"):
+            network(images, complete(sample()[0]))
+
+
+class Unreadable(torch.Tensor):
+    """An image that nothing may touch."""
+
+    @classmethod
+    def __torch_function__(cls, *told):
+        raise AssertionError("must not be read")
+
+    @staticmethod
+    def refuse(*told):
+        raise AssertionError("must not be computed")

@@ -8,6 +8,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -206,6 +207,28 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(data: Data, results: Path
     report(data, SETTINGS, results, results / "report/index.html")
     text = (results / "report/index.html").read_text()
     assert said in text or said.replace("7 were registered.", "7 were registered;") in text
+
+
+def test_specialists_are_one_method_whose_models_are_told_each_for_itself(data: Data, results: Path):
+    write(results / "evaluation/specialist/0.json", scores(results) | {"method": "specialist"})
+    for name in ("optical+sar", "sar"):
+        write(results / f"models/specialist/0/{name}/model.json", {"method": "specialist", "training": {"steps": 7}})
+    findings = read_findings(data, results)
+    assert "specialist" in findings.methods and {"specialist optical+sar", "specialist sar"} <= set(findings.cards)
+    assert not any("specialist" in note for note in findings.notes)
+    report(data, SETTINGS, results, results / "report/index.html")
+    rows = {row["method"]: row for row in read_csv(results / "report/index.html", "cost")}
+    assert rows["specialist sar"]["steps"] == "7" and rows["specialist"]["steps"] == "800"
+
+
+def test_a_method_may_have_a_plus_in_its_name(data: Data, results: Path):
+    write(results / "evaluation/singles+sd/0.json", scores(results) | {"method": "singles+sd"})
+    report(data, SETTINGS, results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    linked = [unquote(link) for link in re.findall(r'href="((?:tables|figures)/[^"]+)"', text) if "singles" in link]
+    assert len(linked) == 1 and all((results / "report" / link).stat().st_size for link in linked)
+    shown = viewer(results / "report/index.html")["scores"]
+    assert shown["singles+sd"] == shown["dis2"]
 
 
 def test_a_class_that_is_absent_has_no_number(data: Data, results: Path):

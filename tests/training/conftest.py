@@ -2,6 +2,7 @@
 
 import pytest
 
+from dis2.models.registry import method_of
 from dis2.training import curves
 from tests.training.tiny import made, trained
 
@@ -18,7 +19,7 @@ def model(tiles, tmp_path_factory):
 
     def of(method):
         if method not in found:
-            found[method] = trained(tiles, method, folder / method, of("teacher") if method == "dis2" else None)
+            found[method] = trained(tiles, method, folder / method, of("teacher") if method_of(method).teacher else None)
         return found[method]
 
     return of

@@ -7,7 +7,7 @@ import torch
 from dis2.config.data import IGNORE
 from dis2.training import distill
 from dis2.training.distill import ramp, trusted
-from tests.models.tester import SENSORS, batch_of, complete, fresh, objective_of, sample, together
+from tests.models.tester import SENSORS, TINY, batch_of, complete, fresh, objective_of, sample, together
 
 DISTILLED = {"compensation", "features", "logits", "disentanglement"}
 
@@ -47,6 +47,23 @@ def test_the_teacher_is_trusted_by_its_probability_of_the_truth_or_of_its_choice
 def test_every_term_has_a_weight_in_the_config(teacher):
     found = terms(teacher, [whole(0), sample(("eye",), seed=1)])
     assert set(found) == set(type(objective_of("dis2", teacher).weights).model_fields)
+
+
+def test_without_distillation_the_student_learns_from_the_labels_of_the_same_three_views(teacher):
+    objective = objective_of("dis2", teacher)
+    plain = objective.undistilled()(tuple(SENSORS), torch.ones(3), objective.weights, teacher)
+    batches = [batch_of(*together([whole(0), sample(("eye",), seed=1)])) for _ in range(2)]
+    assert np.array_equal(plain.views(batches[0]), objective.views(batches[1]))
+    assert set(plain.terms(fresh("dis2").train(), batches[0])) == {"cross_entropy", "dice", "scales", "auxiliary"}
+    student = fresh("dis2", seed=2)
+    assert plain.start(student) == set(teacher.state_dict())
+
+
+def test_without_hierarchy_every_term_that_is_left_is_that_of_the_coarsest_level():
+    settings = TINY.model_copy(update={"hierarchy": False})
+    teacher = fresh("teacher", settings, seed=1).requires_grad_(False)
+    found = terms(teacher, [whole(0), whole(1)], student=fresh("dis2", settings, seed=2))
+    assert found["disentanglement"] == 0 != found["compensation"] and found["features"] > 0
 
 
 def test_a_student_that_sees_everything_as_its_teacher_does_has_nothing_to_learn_from_it(teacher):

@@ -1,5 +1,6 @@
 """The loop: the same bits from the same seed, whenever and however often it was killed."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,16 +13,18 @@ import torch
 from safetensors.torch import load_file
 
 from dis2.errors import UserError
+from dis2.models.files import build
+from dis2.models.registry import method_of
 from dis2.training import curves
 from dis2.training import loop as module
 from dis2.training.loop import Interrupted, Loop, hash_seed, photometric
-from tests.training.tiny import history, trained
+from tests.training.tiny import CLASSES, MODEL, SENSORS, data, history, trained
 
-METHODS = ["teacher", "dis2", "sensor-dropout"]
+METHODS = ["teacher", "dis2", "sensor-dropout", "singles+sd", "unet"]
 
 
 def guide(method, teacher):
-    return teacher if method == "dis2" else None
+    return teacher if method_of(method).teacher else None
 
 
 def same(one: Path, other: Path) -> bool:
@@ -50,7 +53,7 @@ def test_the_same_seed_gives_the_same_bits(method, tiles, teacher, model, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("method", "step"), [("dis2", 1), ("dis2", 2), ("dis2", 3), ("dis2", 5), ("teacher", 4), ("sensor-dropout", 2)]
+    ("method", "step"), [("dis2", 1), ("dis2", 2), ("dis2", 3), ("dis2", 5), ("teacher", 4), ("sensor-dropout", 2), ("sgma", 2)]
 )
 def test_a_training_that_was_told_to_stop_goes_on_to_the_same_bits(
     method, step, tiles, teacher, model, tmp_path, monkeypatch, capsys
@@ -66,6 +69,41 @@ def test_a_training_that_was_told_to_stop_goes_on_to_the_same_bits(
     trained(*arguments)
     assert f"going on from step {step + 1}" in capsys.readouterr().err
     assert same(tmp_path / "out", model(method))
+
+
+@pytest.mark.parametrize(
+    "how", [{"workers": 2, "cache": "none"}, {"cache": "disk"}, {"cache": "disk", "workers": 1}, {"cache_mb": 0}]
+)
+def test_workers_and_caches_change_no_bit_and_a_training_goes_on_with_others(how, tiles, model, tmp_path, monkeypatch, capsys):
+    arguments = tiles, "teacher", tmp_path / "out", None, tmp_path / "state"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(*arguments, **how)
+    assert (tmp_path / "state" / "tiles").is_dir() == (how.get("cache") == "disk")
+    trained(*arguments, **(how if how.get("cache") == "disk" else {}))
+    assert "going on from step 3" in capsys.readouterr().err
+    assert same(tmp_path / "out", model("teacher")) and not (tmp_path / "state").exists()
+
+
+def test_a_stop_that_ends_the_readers_too_still_keeps_the_state(tiles, model, tmp_path, monkeypatch):
+    """A scheduler tells all processes of a job to stop."""
+    arguments = tiles, "teacher", tmp_path / "out", None, tmp_path / "state"
+
+    def stop():
+        for child in multiprocessing.active_children():
+            child.terminate()
+            child.join()
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 1, stop)
+        trained(*arguments, workers=1, cache="none")
+    assert same(trained(*arguments), model("teacher"))
+
+
+def test_a_cache_on_disk_without_a_place_for_it_is_one_line(tiles, tmp_path):
+    with pytest.raises(UserError, match="training.cache: disk: lies beside the training's state; give --state FOLDER"):
+        trained(tiles, "teacher", tmp_path / "out", cache="disk")
 
 
 @pytest.mark.slow
@@ -123,6 +161,18 @@ def test_the_state_of_other_settings_is_not_gone_on_from(changed, tiles, model, 
     assert "left by other settings, code or data" in capsys.readouterr().err
     assert same(tmp_path / "out", trained(tiles, "teacher", tmp_path / "fresh", **changed))
     assert not same(tmp_path / "out", model("teacher"))
+
+
+def test_a_step_moves_every_parameter_whatever_its_batch_lacks(tiles, tmp_path, monkeypatch):
+    """As several GPUs would: one of them may have the sensor that the others lack."""
+    scenes = {name: scene for name, scene in data().scenes.items() if name != "ant"}  # the other training scene has no echo
+    lacking = data(scenes={name: scene.model_dump() for name, scene in scenes.items()})
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 0, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(tiles, "sensor-dropout", tmp_path / "out", None, tmp_path / "state", data=lacking)
+    tensors = load_file(tmp_path / "state" / "state-1.safetensors")
+    moved = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("optimiser/")}
+    assert len(moved) == len(list(build("sensor-dropout", SENSORS, len(CLASSES), MODEL).parameters()))
 
 
 def test_a_loss_that_is_not_finite_is_one_clear_line(tiles, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from dis2.models.registry import method_of
 from dis2.raster.grid import Window
 from dis2.tiles.split import in_split
 from dis2.training.curves import draw
+from dis2.training.loop import Loop
 from dis2.training.train import _steps
 from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, write
 
@@ -33,8 +34,45 @@ def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, mod
     assert set(card.provenance) == {"code", "data", "teacher", "versions", "revision"}
 
 
+def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_for_no_other_one(tiles, teacher, tmp_path):
+    """Without compensation the student starts from the same teacher, without class-wise features from one of its own."""
+    small = MODEL.model_copy(update={"compensation": False})
+    folder = trained(tiles, "dis2", tmp_path / "dis2", teacher, model=small, distillation=False)
+    card = read_card(folder)
+    assert card.settings == small and not card.training["settings"]["distillation"]
+    assert not {"features", "logits", "compensation"} & set(history(folder)[-1])
+    assert not any(name.startswith("compensation") for name in load_file(folder / "weights.safetensors"))
+    with pytest.raises(UserError, match="train it again"):
+        trained(tiles, "dis2", tmp_path / "other", teacher, model=MODEL.model_copy(update={"classwise": False}))
+
+
 def test_the_teacher_trains_on_whole_scenes_and_is_validated_with_every_sensor(teacher):
     assert set(read_card(teacher).validation) == {"eye+echo+relief"}
+
+
+def test_a_specialist_is_the_teacher_s_training_with_exactly_its_sensors(tiles, tmp_path):
+    """Its scenes need no other sensor, nothing of another sensor is in its model, and it knows no other combination."""
+    poisoned = shutil.copytree(tiles, tmp_path / "poisoned")
+    for seed, name in enumerate(("ant", "bee", "cat")):
+        images, valid, labels = scene(name, seed)
+        others = {"echo"} & set(images)
+        write(poisoned, name, images | {s: images[s] * np.nan for s in others}, valid | {s: ~valid[s] for s in others}, labels)
+    folders = [trained(it, "specialist", tmp_path / f"model-{it.name}", combination="eye+relief") for it in (tiles, poisoned)]
+    one, other = (load_file(folder / "weights.safetensors") for folder in folders)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    card = read_card(folders[0])
+    assert card.sensors == {"eye": 4, "relief": 1} == {s: SENSORS[s] for s in card.statistics}
+    assert card.method == "specialist" and set(card.validation) == {"eye+relief"} and card.training["steps"] == 12
+    assert not any("echo" in name for name in one)
+
+
+def test_scenes_that_lack_a_sensor_of_a_specialist_are_not_drawn_for_it(tiles, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Loop, "run", lambda loop: drawn.append(loop.sampler.names) or (_ for _ in ()).throw(UserError("enough")))
+    for combination in ("eye", "echo+relief"):
+        with pytest.raises(UserError, match="enough"):
+            trained(tiles, "specialist", tmp_path, combination=combination)
+    assert drawn == [["ant", "bee"], ["ant"]]
 
 
 def test_test_pixels_are_not_read(tiles, model, teacher, tmp_path):
@@ -72,16 +110,22 @@ def test_test_blocks_are_not_read(tiles, tmp_path):
     assert all(torch.equal(clean[name], other[name]) for name in clean)
 
 
-@pytest.mark.parametrize(("method", "steps"), [("teacher", 30), ("dis2", 12), ("sensor-dropout", 42)])
-def test_a_rival_gets_the_steps_of_teacher_and_student_together(method, steps):
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [("teacher", 30), ("dis2", 12), ("singles+sd", 12), ("plain-distillation", 12), ("unet", 42), ("specialist", 42)],
+)
+def test_a_rival_gets_the_steps_of_teacher_and_student_together_unless_it_starts_from_the_teacher(method, steps):
     assert _steps(settings(teacher_steps=30, student_steps=12), method_of(method)) == steps
 
 
 @pytest.mark.parametrize(
     ("method", "changes", "said"),
     [
-        ("magic", {}, "magic: not a method; there are teacher, dis2, sensor-dropout"),
+        ("magix", {}, "magix: not a method; there are teacher, dis2, "),
         ("teacher", {"seed": -1}, "--seed -1: must be 0 or more"),
+        ("specialist", {}, r"--combination: missing; specialist is trained for one, such as eye\+echo\+relief"),
+        ("specialist", {"combination": "eye+ear"}, r"--combination eye\+ear: 'ear' is not one of the sensors"),
+        ("teacher", {"combination": "eye"}, "--combination: teacher takes any combination; leave the option out"),
         ("dis2", {}, "--teacher: missing"),
         ("sensor-dropout", {"teacher": "teacher"}, "--teacher: sensor-dropout starts from fresh weights"),
         ("dis2", {"teacher": "nowhere"}, "model.json: cannot be read"),

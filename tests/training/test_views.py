@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dis2.combinations import availability, combinations, name_of
-from dis2.training.views import FLOOR, dropped_views, three_views
+from dis2.training.views import FLOOR, drawn_views, dropped_views, single_views, three_views
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -18,7 +18,12 @@ there = st.integers(2, 5).flatmap(lambda n: arrays(bool, st.tuples(st.integers(1
 @given(there, st.integers(0, 10**6), st.integers(0, 10**6))
 def test_views_show_only_what_is_there_and_something_where_there_is_anything(there, step, seed):
     sensors, rng = NAMES[: there.shape[1]], np.random.default_rng(seed)
-    for views in (three_views(there, sensors, step, {}, rng), dropped_views(there, 3, rng)):
+    for views in (
+        three_views(there, sensors, step, {}, rng),
+        dropped_views(there, 3, rng),
+        single_views(there, step),
+        drawn_views(there, sensors, 3, rng),
+    ):
         assert views.shape == (3, *there.shape) and views.dtype == bool
         assert not (views & ~there).any()
         assert (views.any(2) == there.any(1)).all()
@@ -67,7 +72,25 @@ def test_dropped_sensors_are_half_of_them_and_every_combination_is_met():
     np.testing.assert_allclose(drawn.mean(0), 0.5 + 1 / 24, atol=0.03)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_single_views_are_everything_and_two_different_sensors_each_as_often(count):
+    views = np.stack([single_views(np.ones((2, count), bool), step) for step in range(count)])
+    assert views[:, 0].all() and (views[:, 1:].sum(-1) == 1).all() and (views[:, 1] != views[:, 2]).any(-1).all()
+    assert (views[:, 1:].sum((0, 1)) == 2).all()
+
+
+def test_drawn_views_are_every_combination_as_often():
+    drawn = drawn_views(np.ones((7000, 3), bool), NAMES[:3], 1, np.random.default_rng(0))[0]
+    found, times = np.unique(drawn, axis=0, return_counts=True)
+    assert len(found) == 7
+    np.testing.assert_allclose(times, 1000, atol=100)
+
+
 def test_the_same_seed_draws_the_same_views():
     whole = np.ones((4, 3), bool)
-    for draw in (lambda rng: three_views(whole, NAMES[:3], 1, {}, rng), lambda rng: dropped_views(whole, 3, rng)):
+    for draw in (
+        lambda rng: three_views(whole, NAMES[:3], 1, {}, rng),
+        lambda rng: dropped_views(whole, 3, rng),
+        lambda rng: drawn_views(whole, NAMES[:3], 3, rng),
+    ):
         assert (draw(np.random.default_rng(5)) == draw(np.random.default_rng(5))).all()

@@ -90,11 +90,18 @@ def made(folder: Path) -> Path:
 
 
 def trained(
-    tiles: Path, method: str, out: Path, teacher: Path | None = None, state: Path | None = None, seed: int = 3, **changes
+    tiles: Path,
+    method: str,
+    out: Path,
+    teacher: Path | None = None,
+    state: Path | None = None,
+    seed: int = 3,
+    combination: str | None = None,
+    **changes,
 ) -> Path:
     """The folder of a model that was trained on the tiles."""
     wanted = changes.pop("data", data()), changes.pop("model", MODEL), settings(**changes)
-    train(*wanted, method, seed, tiles, tiles / "statistics.json", out, state, teacher)
+    train(*wanted, method, seed, tiles, tiles / "statistics.json", out, state, teacher, combination)
     return out
 
 

@@ -70,7 +70,7 @@ def test_an_edit_of_the_report_writes_only_the_report(done):
 
 
 def test_an_edit_of_a_rival_trains_only_that_rival(done):
-    done.edit("dis2/models/rivals/dropout.py")
+    done.edit("dis2/training/dropout.py")
     assert set(done.planned()) == {
         "Training sensor-dropout, seed 0", "Evaluating sensor-dropout, seed 0", "Mapping cat with sensor-dropout", *REPORT
     }  # fmt: skip
@@ -83,6 +83,7 @@ def test_an_edit_of_a_rival_trains_only_that_rival(done):
         ("evaluation:\n", "evaluation:\n  bins: 10\n", SCORING | REPORT),
         ("prediction:\n", "prediction:\n  overlap: 0.5\n", MAPPING | REPORT),
         ("report:\n", "report:\n  title: Ants and bees\n", REPORT),
+        ("report:\n", 'preparation: {processes: 2, scheduler: "tcp://host:8786"}\nreport:\n', set()),
         ("# The whole workflow", "# A comment", set()),
         ("  width: 8", "  width: 8  # as before", set()),
     ],
@@ -107,6 +108,30 @@ def test_an_added_seed_is_trained_alone(done):
     assert (
         set(done.planned("--config", "seeds=[0,1]")) == {job.replace("seed 0", "seed 1") for job in TRAINING | SCORING} | REPORT
     )
+
+
+def test_added_rivals_are_made_beside_what_is_there_and_a_specialist_for_each_combination(done):
+    added, wanted = ("singles+sd", "unet", "specialist"), ("--config", "methods=[dis2,sensor-dropout,singles+sd,unet,specialist]")
+    combinations = {"optical+sar+dsm", "optical+sar", "optical+dsm", "sar+dsm", "optical", "sar", "dsm"}
+    assert set(done.planned(*wanted)) == {
+        "Training singles+sd, seed 0",
+        "Training unet, seed 0",
+        *(f"Training specialist {name}, seed 0" for name in combinations),
+        *(f"Evaluating {method}, seed 0" for method in added),
+        *(f"Mapping cat with {method}" for method in added),
+        *REPORT,
+    }
+    ran = done.run(*wanted)
+    assert ran.returncode == 0, ran.stdout
+    made = done.path("results/tiny")
+    assert {path.name for path in (made / "models/specialist/0").iterdir()} == combinations
+    for method in added:
+        scores = json.loads((made / f"evaluation/{method}/0.json").read_text())
+        assert scores["method"] == method and set(scores["combinations"]) == combinations
+        assert (made / f"maps/{method}/cat/sar.confidence.tif").exists() and f"drop-{method}" in (
+            made / "report/index.html"
+        ).read_text()
+    assert "Nothing to be done" in done.run(*wanted).stdout
 
 
 def test_a_broken_raster_is_said_in_one_line_before_anything_is_made_of_it(done):

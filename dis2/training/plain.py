@@ -1,0 +1,14 @@
+"""The student's three views without its distillation, for networks whose point is how they fuse."""
+
+import numpy as np
+
+from dis2.training import objective
+from dis2.training.objective import Batch
+from dis2.training.views import three_views
+
+
+class Objective(objective.Objective):
+    """Plain segmentation of everything that is there, a single sensor and another subset."""
+
+    def views(self, batch: Batch) -> np.ndarray:
+        return three_views(batch.there, self.sensors, batch.step, batch.scores, batch.rng)

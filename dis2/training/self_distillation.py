@@ -1,0 +1,24 @@
+"""Self-distillation: the student's three views, each learning from what the same network says with every sensor."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dis2.losses import own_view_term
+from dis2.training import objective
+from dis2.training.objective import Batch
+from dis2.training.views import three_views
+
+
+class Objective(objective.Objective):
+    """Segmentation of every view, and KL from the network's own full view, which is not moved."""
+
+    def views(self, batch: Batch) -> np.ndarray:
+        return three_views(batch.there, self.sensors, batch.step, batch.scores, batch.rng)
+
+    def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
+        views = self.views(batch)
+        encoded = network.encode(batch.images, batch.valid)
+        prediction = network.decode(encoded, batch.tensor(views))
+        return {**self.segmentation(prediction, batch, len(views)), "logits": own_view_term(prediction.logits, len(views))}
