@@ -53,8 +53,10 @@ def test_an_edit_of_the_report_or_its_templates_changes_only_the_report(package,
 
 def test_an_edit_of_one_method_or_of_the_list_of_methods_changes_no_other(package):
     stages = [training("teacher"), training("dis2"), training("sensor-dropout"), (EVALUATE,), (PREDICT,)]
-    rival = package.joinpath(*METHODS["sensor-dropout"].network.split(".")[1:]).with_suffix(".py")
+    rival = package.joinpath(*METHODS["sensor-dropout"].objective.split(".")[1:]).with_suffix(".py")
     assert changed(rival, *stages) == [False, False, True, False, False]
+    specialists = package / "models/rivals/specialist.py"
+    assert changed(specialists, *stages, training("specialist")) == [False] * 5 + [True]
     assert changed(package / "models/registry.py", *stages) == [False] * 5
 
 

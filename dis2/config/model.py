@@ -12,6 +12,15 @@ class ModelSettings(Section):
     depth: int = Field(2, ge=1, description="transformer layers at level 4")
     heads: int = Field(4, ge=1, description="attention heads of the transformer")
     class_chunk: int = Field(0, ge=0, description="classes decoded at once (0: all); fewer need less memory")
+    tile: int | None = Field(None, ge=32, multiple_of=16, description="the one size of image of `paper` (default: training.tile)")
+    hierarchy: bool = Field(True, description="fuse every level (false, an ablation: the coarsest one alone)")
+    classwise: bool = Field(True, description="attend to and decode each class by itself (false, an ablation: all together)")
+    compensation: bool = Field(True, description="fill the slots of missing sensors (false, an ablation: leave them empty)")
+
+    @property
+    def fused_levels(self) -> int:
+        """How many levels are fused, the coarsest one and those below it."""
+        return 4 if self.hierarchy else 1
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSettings":

@@ -17,11 +17,12 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationI
 
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.base import Section
-from dis2.config.data import SPLITS, Chip, Data, Labels, Scene
+from dis2.config.data import SPLITS, Chip, Data, Scene
 from dis2.config.evaluation import EvaluationSettings
 from dis2.config.grid import GridSettings
 from dis2.config.model import ModelSettings
 from dis2.config.prediction import PredictionSettings
+from dis2.config.preparation import Preparation
 from dis2.config.report import ReportSettings
 from dis2.config.simulate import Simulate
 from dis2.config.training import TrainingSettings
@@ -39,6 +40,7 @@ class Run(Section):
     data: Data
     simulate: Simulate | None = Field(None, description="makes the scenes itself: the built-in landscape")
     grid: GridSettings = Field(GridSettings(), description="`pixels`, or how sensors come to one grid")
+    preparation: Preparation = Field(Preparation(), description="where rasters are prepared; changes no result")
     model: ModelSettings = Field(ModelSettings(), description="the networks' size")
     training: TrainingSettings = Field(TrainingSettings(), description="the recipe that all methods share")
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="how models are measured")
@@ -81,7 +83,7 @@ class Run(Section):
         return {**raw, "data": {**raw["data"], "scenes": made}}
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Run:
+    def _fits_together(self, info: ValidationInfo) -> Run:
         sensors = tuple(self.data.sensors)
         if self.simulate and set(self.simulate.sensors) != set(sensors):
             raise ValueError(f"simulate.sensors: must name the sensors of data.sensors ({', '.join(sensors)})")
@@ -89,9 +91,17 @@ class Run(Section):
             raise ValueError(f"grid.reference: {self.grid.reference!r} is not one of the sensors ({', '.join(sensors)})")
         if not self.grid.pixels and (chips := [name for name, scene in self.data.scenes.items() if scene.chips]):
             raise ValueError(f"data.scenes.{chips[0]}.chips: chips need `grid: pixels`")
+        self._check_methods((info.context or {}).get("methods", {}))
         self._check_splits()
         self._check_report()
         return self
+
+    def _check_methods(self, known: Mapping[str, Any]) -> None:
+        has = len(self.data.sensors)
+        for method in self.methods:
+            if method in known and known[method].sensors not in (None, has):
+                takes = f"takes {known[method].sensors} sensors, data.sensors has {has} ({', '.join(self.data.sensors)})"
+                raise ValueError(f"methods: {method!r} {takes}; leave it out")
 
     def _check_splits(self) -> None:
         if not self.data.scenes:
@@ -152,14 +162,14 @@ def _simulated(folder: Path, scene: Mapping[str, Any], sensors: Iterable[str]) -
 
 def _rooted(scene: Scene, root: Path) -> Scene:
     def chip(it: Chip | Scene) -> dict[str, Any]:
-        labels = it.labels and Labels(file=str(root / it.labels.file), attribute=it.labels.attribute)
+        labels = it.labels and it.labels.model_copy(update={"file": str(root / it.labels.file)})
         return {"sensors": {s: tuple(str(root / f) for f in files) for s, files in it.sensors.items()}, "labels": labels}
 
     chips = {name: it.model_copy(update=chip(it)) for name, it in scene.chips.items()}
     return scene.model_copy(update={**chip(scene), "chips": chips})
 
 
-def read_run(files: Iterable[Path], known_methods: Iterable[str], merged: Mapping[str, Any] | None = None) -> Run:
+def read_run(files: Iterable[Path], known_methods: Mapping[str, Any], merged: Mapping[str, Any] | None = None) -> Run:
     """The run that config files describe; `merged` is what Snakemake made of them and of its command line."""
     paths = [Path(file) for file in files]
     raw: dict[str, Any] = {}
@@ -167,7 +177,7 @@ def read_run(files: Iterable[Path], known_methods: Iterable[str], merged: Mappin
         raw = {**raw, **read_yaml(path)}
     name = ", ".join(map(str, paths)) or "--config"
     try:
-        run = Run.model_validate(dict(merged) if merged is not None else raw, context={"methods": tuple(known_methods)})
+        run = Run.model_validate(dict(merged) if merged is not None else raw, context={"methods": known_methods})
     except ValidationError as error:
         raise UserError("\n".join(faults(error, name))) from None
     return run.rooted()

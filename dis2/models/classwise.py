@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dis2.models.layers import PixelNorm, up, widths
+from dis2.models.decoding import Finish, steps
+from dis2.models.layers import NormReLU, doubled, joined
 
 MIXED = 4
 """Channels that each class brings to the mixing of all classes."""
@@ -37,49 +37,41 @@ class ClasswiseDecoder(nn.Module):
     The 3 x 3 stands before the upsampling, and the skip half of each merge is computed once per image, not once per class.
     """
 
-    def __init__(self, sensors: int, width: int, classes: int, chunk: int):
+    def __init__(self, width: int, classes: int, chunk: int, skips: nn.Module):
         super().__init__()
-        channels = widths(width)
-        self.classes, self.chunk = classes, chunk or classes
-        steps = list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
-        self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps])
-        self.skip = nn.ModuleList([nn.Conv2d(b, b, 1) for _, b in steps])
-        self.norm = nn.ModuleList([PixelNorm(b) for _, b in steps])
-        self.heads = nn.ParameterList([torch.randn(classes, b) / b**0.5 for _, b in steps])
-        self.to_mix = nn.Conv2d(channels[0], MIXED, 1)
-        self.mix = nn.Sequential(nn.Conv2d(MIXED * classes, width, 3, padding=1), PixelNorm(width), nn.ReLU())
-        self.edge = nn.Conv2d(sensors * (width // 2), width, 3, padding=1)
-        self.last = nn.Sequential(PixelNorm(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
-        self.final = nn.Sequential(PixelNorm(width), nn.ReLU())
-        self.classify = nn.Conv2d(width, classes, 1)
+        self.classes, self.chunk, self.skips = classes, chunk or classes, skips
+        self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
+        self.norm = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
+        self.heads = nn.ParameterList([torch.randn(classes, b) / b**0.5 for _, b in steps(width)])
+        self.to_mix = nn.Conv2d(width, MIXED, 1)
+        self.finish = Finish(MIXED * classes, width, classes)
 
     def forward(
-        self, scores: Tensor, features: Tensor, fused: list[Tensor], stems: Tensor
+        self, scores: Tensor, features: Tensor, fused: list[Tensor], edges: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Logits [B, K, H, W], logits of the scales coarse to fine, penultimate features [B, w, H, W]."""
-        skips = [skip(x) for skip, x in zip(self.skip, reversed(fused[:-1]), strict=True)]
+        """Logits [B, K, H, W], in training those of the scales coarse to fine, penultimate features [B, w, H, W]."""
+        skips = self.skips(fused)
         gates = torch.sigmoid(scores)  # [B, K, h, w]
         parts = [
             self._classes(gates[:, first : first + self.chunk], features, skips, first)
             for first in range(0, self.classes, self.chunk)
         ]
-        scales = [torch.cat(maps, 1) for maps in zip(*(part[1] for part in parts), strict=True)]
-        mixed = self.mix(torch.cat([part[0] for part in parts], 1))  # [B, w, H / 2, W / 2]
-        x = up(mixed, stems) + self.edge(stems)  # [B, w, H, W]
-        penultimate = self.final(x + self.last(x))
-        return self.classify(penultimate), [scores, *scales], penultimate
+        scales = [scores, *(torch.cat(maps, 1) for maps in zip(*(part[1] for part in parts), strict=True))]
+        logits, penultimate = self.finish(joined(part[0] for part in parts), edges)
+        return logits, scales if self.training else [], penultimate
 
     def _classes(self, gates: Tensor, features: Tensor, skips: list[Tensor], first: int) -> tuple[Tensor, list[Tensor]]:
-        """Some classes at once: what they bring to the mixing [B, k 4, H / 2, W / 2] and maps of each level [B, k, h, w]."""
-        batch, count = gates.shape[:2]
+        """Some classes: what they bring to the mixing [B, k 4, H / 2, W / 2], and for training their maps [B, k, h, w]."""
+        each = gates.shape[:2]
         x = (gates.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1)  # [B k, C, h, w]
         maps = []
         for narrow, skip, norm, heads in zip(self.narrow, skips, self.norm, self.heads, strict=True):
-            x = up(narrow(x), skip)
-            x = (x.unflatten(0, (batch, count)) + skip.unsqueeze(1)).flatten(0, 1)
-            x = F.relu(norm(x))  # [B k, C / 2, 2 h, 2 w]
-            maps.append(_evidence(x, heads[first : first + count]))
-        return self.to_mix(x).unflatten(0, (batch, count)).flatten(1, 2), maps
+            x = doubled(narrow(x)).add_(skip.unsqueeze(1).expand(-1, each[1], -1, -1, -1).flatten(0, 1))
+            x = norm(x)  # [B k, C / 2, 2 h, 2 w]
+            if self.training:
+                maps.append(_evidence(x, heads[first : first + gates.shape[1]]))
+        mixed = self.to_mix(x).unflatten(0, each)  # [B, k, 4, H / 2, W / 2]
+        return mixed.permute(0, 3, 4, 1, 2).flatten(3).movedim(-1, 1), maps
 
 
 def _evidence(x: Tensor, heads: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dis2.models.layers import AttentionPool, Residual, down, widths
+from dis2.models.layers import AttentionPool, Residual, down, joined, widths
+
+LevelSlots = list[tuple[Tensor, Tensor]]
+"""A level's slots: features [B, C, h, w] and certainty [B, 1, h, w] of each sensor."""
 
 
 class LevelFusion(nn.Module):
@@ -18,8 +23,8 @@ class LevelFusion(nn.Module):
         self.bring = down(finer, channels) if finer else None
         self.refine = Residual(channels)
 
-    def forward(self, slots: list[Tensor], finer: Tensor | None) -> Tensor:
-        x = self.join(torch.cat(slots, 1))  # [B, C, h, w]
+    def forward(self, slots: LevelSlots, finer: Tensor | None) -> Tensor:
+        x = self.join(joined(chain.from_iterable(slots)))  # [B, C, h, w]
         if self.bring is not None and finer is not None:
             x = x + self.bring(finer)
         return self.refine(x)
@@ -43,32 +48,49 @@ class Attention(nn.Module):
         return tokens + self.feed(self.between(tokens))
 
 
-class HierarchicalFusion(nn.Module):
-    """Levels 1 to 3 by convolution with a residual cascade downwards; level 4 by a transformer over the tokens of all slots."""
+class CoarseFusion(nn.Module):
+    """Level 4 alone: a transformer over the tokens of all slots, a token of the scene, and whatever context it is given."""
 
     def __init__(self, sensors: int, width: int, depth: int, heads: int):
         super().__init__()
+        channels = widths(width)[-1]
+        self.enter = nn.Conv2d(channels + 1, channels, 1)
+        self.position = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.token = nn.Parameter(0.02 * torch.randn(1, 1, channels))
+        self.layers = nn.ModuleList([Attention(channels, heads) for _ in range(depth)])
+        self.leave = nn.Conv2d(sensors * channels, channels, 1)
+
+    def forward(self, slots: list[LevelSlots]) -> tuple[list[Tensor], Tensor]:
+        """The fused map of level 4 [B, C, h, w] and the scene's token [B, C]."""
+        fused, token = self.attend(slots[-1], [])
+        return [fused], token
+
+    def attend(self, slots: LevelSlots, context: list[Tensor]) -> tuple[Tensor, Tensor]:
+        entered = [self.enter(joined(slot)) for slot in slots]  # [B, C, h, w] by sensor
+        maps = [x + self.position(x) for x in entered]
+        batch, _, height, width = maps[0].shape
+        parts = [self.token.expand(batch, -1, -1), *(x.flatten(2).transpose(1, 2) for x in maps), *context]
+        tokens = torch.cat(parts, 1)  # [B, 1 + N h w + context, C]
+        for layer in self.layers:
+            tokens = layer(tokens)
+        laid = tokens[:, 1 : 1 + len(maps) * height * width].unflatten(1, (len(maps), height, width))  # [B, N, h, w, C]
+        fused = self.leave(laid.permute(0, 2, 3, 1, 4).flatten(3).movedim(-1, 1))  # [B, C, h, w]
+        return fused, tokens[:, 0]
+
+
+class HierarchicalFusion(CoarseFusion):
+    """Levels 1 to 3 by convolution with a residual cascade downwards; level 4 sees level 3 pooled by attention."""
+
+    def __init__(self, sensors: int, width: int, depth: int, heads: int):
+        super().__init__(sensors, width, depth, heads)
         *fine, coarse = widths(width)
         self.levels = nn.ModuleList([LevelFusion(sensors, c, fine[i - 1] if i else None) for i, c in enumerate(fine)])
-        self.enter = nn.Conv2d(coarse + 1, coarse, 1)
-        self.position = nn.Conv2d(coarse, coarse, 3, padding=1, groups=coarse)
-        self.token = nn.Parameter(0.02 * torch.randn(1, 1, coarse))
         self.pool = AttentionPool(fine[-1], coarse)
-        self.layers = nn.ModuleList([Attention(coarse, heads) for _ in range(depth)])
-        self.leave = nn.Conv2d(sensors * coarse, coarse, 1)
 
-    def forward(self, slots: list[list[Tensor]]) -> tuple[list[Tensor], Tensor]:
+    def forward(self, slots: list[LevelSlots]) -> tuple[list[Tensor], Tensor]:
         """Fused maps of levels 1 to 4 [B, C, h, w] and the scene's token [B, C]."""
         fused: list[Tensor] = []
         for level, fuse in enumerate(self.levels):
             fused.append(fuse(slots[level], fused[-1] if fused else None))
-        entered = [self.enter(slot) for slot in slots[-1]]  # [B, C, h, w] by sensor
-        maps = [x + self.position(x) for x in entered]
-        batch, channels, height, width = maps[0].shape
-        tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)  # [B, N h w, C]
-        tokens = torch.cat([self.token.expand(batch, -1, -1), tokens, self.pool(fused[-1]).unsqueeze(1)], 1)
-        for layer in self.layers:
-            tokens = layer(tokens)
-        laid = tokens[:, 1:-1].transpose(1, 2).reshape(batch, channels, len(maps), height, width)
-        fused.append(self.leave(laid.transpose(1, 2).flatten(1, 2)))  # [B, C, h, w]
-        return fused, tokens[:, 0]
+        coarse, token = self.attend(slots[-1], [self.pool(fused[-1]).unsqueeze(1)])
+        return [*fused, coarse], token

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,16 +28,23 @@ class PixelNorm(nn.Module):
         return self.norm(x.movedim(1, -1)).movedim(-1, 1)
 
 
+class NormReLU(PixelNorm):
+    """The same, then ReLU, in place: no gradient asks for what the norm gave."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(x.movedim(1, -1)), inplace=True).movedim(-1, 1)
+
+
 class Residual(nn.Module):
     """x + conv(act(norm(x))): keeps what it is given and adds to it."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm = PixelNorm(channels)
+        self.norm = NormReLU(channels)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(F.relu(self.norm(x)))
+        return self.conv(self.norm(x)).add_(x)
 
 
 def down(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -46,6 +55,11 @@ def down(channels_in: int, channels_out: int) -> nn.Conv2d:
 def up(x: Tensor, like: Tensor) -> Tensor:
     """Brought to the resolution of another map."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Brought to twice the resolution."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def padded(x: Tensor, stride: int = STRIDE) -> Tensor:
@@ -69,7 +83,17 @@ def pooled(valid: Tensor) -> list[Tensor]:
 
 def fold(x: Tensor, views: int) -> Tensor:
     """The batch once for each view: [B, ...] to [V * B, ...]."""
-    return x if views == 1 else x.repeat(views, *[1] * (x.dim() - 1))
+    return x if views == 1 else x.expand(views, *x.shape).flatten(0, 1)
+
+
+def weighed(x: Tensor, weight: Tensor) -> Tensor:
+    """A map [B, C, h, w] times the weight of every view [V B, 1, h, w]: [V B, C, h, w], the map never repeated."""
+    return (weight.unflatten(0, (-1, len(x))) * x).flatten(0, 1)
+
+
+def joined(maps: Iterable[Tensor]) -> Tensor:
+    """Maps side by side, channels last even if one has a single channel, which hides its layout: [B, C1 + C2 + ..., h, w]."""
+    return torch.cat([x.movedim(1, -1) for x in maps], -1).movedim(-1, 1)
 
 
 class AttentionPool(nn.Module):
@@ -77,7 +101,7 @@ class AttentionPool(nn.Module):
 
     def __init__(self, channels: int, out: int):
         super().__init__()
-        self.score = nn.Sequential(nn.Linear(channels, channels), nn.Tanh(), nn.Linear(channels, 1))
+        self.score = nn.Sequential(nn.Linear(channels, channels), nn.Tanh(), nn.Linear(channels, 1, bias=False))
         self.project = nn.Linear(channels, out)
 
     def forward(self, x: Tensor) -> Tensor:

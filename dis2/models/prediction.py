@@ -12,6 +12,10 @@ Validity = dict[str, Tensor]
 """[B, 1, H, W] bool by sensor."""
 
 
+Measured = dict[str, bool]
+"""The sensors that have any valid pixel in a batch; is all that they have valid?"""
+
+
 @dataclass
 class Slot:
     """A sensor's compensated features at one level, and how sure they are."""
@@ -31,11 +35,11 @@ class Features:
     """What a network saw on its way to the logits."""
 
     scales: list[Tensor] = field(default_factory=list)
-    """deep supervision: logits [B, K, h, w], coarse to fine"""
+    """deep supervision: logits [B, K, h, w], coarse to fine; for training"""
     auxiliary: dict[str, Tensor] = field(default_factory=dict)
     """each sensor's own decoder: logits [B, K, h, w]; in training only"""
     fused: list[Tensor] = field(default_factory=list)
-    """levels 1 to 4: [B, C, h, w]"""
+    """levels 1 to 4 (level 4 alone without hierarchy): [B, C, h, w]"""
     token: Tensor | None = None
     """the scene in one vector: [B, C]"""
     penultimate: Tensor | None = None
@@ -43,9 +47,11 @@ class Features:
     attention: Tensor | None = None
     """class scores before the gate: [B, K, h, w] at level 4"""
     offers: Offers = field(default_factory=dict)
-    """what each sensor offers for each slot, by target and source: levels 1 to 4, [B, C, h, w]"""
+    """what each sensor offers for each slot, by target and source: the levels that are fused, [B, C, h, w]"""
     compensated: dict[str, list[Slot]] = field(default_factory=dict)
-    """levels 1 to 4 of the sensors that are not complete"""
+    """the levels that are fused, of the sensors that are not shown whole"""
+    own: dict[str, list[Tensor]] = field(default_factory=dict)
+    """each sensor's own features: levels 1 to 4, [B, C, h, w] of the sensors that are there, before they are folded into views"""
 
 
 @dataclass

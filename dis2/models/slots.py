@@ -2,67 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from dis2.models.layers import LEVELS, fold, widths
+from dis2.models.layers import LEVELS, fold, weighed, widths
 from dis2.models.prediction import Encoded, Slot
 
 
-class Slots(nn.Module):
-    """The slots of all sensors: `v E + (1 - v) c`, embeddings of the sensor and of its state, and the certainty as a channel."""
+@dataclass(frozen=True)
+class Shown:
+    """What decoding sees of an encoded batch: V availabilities of it, folded into the batch."""
 
-    def __init__(self, sensors: tuple[str, ...], width: int, states: bool):
+    views: int
+    shares: dict[str, list[Tensor]]
+    """of every sensor, what is valid and available at levels 0 to 4: [V B, 1, h, w]"""
+    there: tuple[str, ...]
+    """the sensors that some sample shows"""
+    whole: frozenset[str]
+    """those that every sample shows everywhere"""
+    hiding: dict[str, Tensor]
+    """1 where a sample shows one of them, 0 where it does not, unless all do: [V B, 1, 1, 1]"""
+
+
+def shown(encoded: Encoded, available: Tensor | None, sensors: tuple[str, ...]) -> Shown:
+    """The batch as if only some sensors were there: available [V B, N], or as it is."""
+    shape = next(iter(encoded.valid.values()))[0]
+    if available is None:
+        available = torch.ones(encoded.batch, len(sensors), dtype=torch.bool, device=shape.device)
+        some = every = [True] * len(sensors)
+    else:
+        some, every = torch.stack([available.any(0), available.all(0)]).tolist()
+    shares = zip(*(validity(encoded, available, sensors, level) for level in range(LEVELS + 1)), strict=True)
+    there = [sensor for sensor, by_some in zip(sensors, some, strict=True) if by_some and sensor in encoded.valid]
+    hiding = {
+        sensor: available[:, i].view(-1, 1, 1, 1).to(shape.dtype)
+        for i, sensor in enumerate(sensors)
+        if sensor in there and not every[i]
+    }
+    return Shown(
+        views=len(available) // encoded.batch,
+        shares={sensor: list(levels) for sensor, levels in zip(sensors, shares, strict=True)},
+        there=tuple(there),
+        whole=frozenset(sensor for sensor in there if sensor in encoded.complete and sensor not in hiding),
+        hiding=hiding,
+    )
+
+
+class Slots(nn.Module):
+    """The slots of all sensors: `v E + (1 - v) c`, embeddings of the sensor and of its state, and the certainty beside it."""
+
+    def __init__(self, sensors: tuple[str, ...], width: int, states: bool, levels: int = LEVELS):
         super().__init__()
-        self.sensors = sensors
-        channels = widths(width)
-        self.stem_channels = width // 2
+        self.sensors, self.levels = sensors, levels
+        channels = widths(width)[-levels:]
         self.nothing = nn.ParameterList([torch.zeros(len(sensors), c) for c in channels])
         self.sensor = nn.ParameterList([0.02 * torch.randn(len(sensors), c) for c in channels])
         self.state = nn.ParameterList([torch.zeros(len(sensors), c) for c in channels]) if states else None
 
-    def forward(
-        self, encoded: Encoded, available: Tensor, compensated: dict[str, list[Slot]]
-    ) -> tuple[Tensor, list[list[Tensor]], Tensor]:
-        """Stems [V B, N w / 2, H, W], slots [V B, C + 1, h, w] by level and sensor, validity [V B, N, h, w] at level 4."""
-        views = len(available) // encoded.batch
-        shares = [validity(encoded, available, self.sensors, level) for level in range(LEVELS + 1)]
-        stems = [self._stem(encoded, sensor, shares[0][i], views) for i, sensor in enumerate(self.sensors)]
-        levels = [
-            [
-                self._slot(encoded, sensor, level, shares[level + 1][i], compensated, views)
-                for i, sensor in enumerate(self.sensors)
-            ]
-            for level in range(LEVELS)
-        ]
-        return torch.cat(stems, 1), levels, torch.cat(shares[-1], 1)
-
-    def _stem(self, encoded: Encoded, sensor: str, v: Tensor, views: int) -> Tensor:
-        if sensor not in encoded.stems:
-            return v.expand(-1, self.stem_channels, -1, -1)
-        return v * fold(encoded.stems[sensor], views)
+    def forward(self, encoded: Encoded, seen: Shown, compensated: dict[str, list[Slot]]) -> list[list[tuple[Tensor, Tensor]]]:
+        """By level and sensor: features [V B, C, h, w] and certainty [V B, 1, h, w]."""
+        return [[self._slot(encoded, seen, sensor, i, compensated) for sensor in self.sensors] for i in range(self.levels)]
 
     def _slot(
-        self, encoded: Encoded, sensor: str, level: int, v: Tensor, compensated: dict[str, list[Slot]], views: int
-    ) -> Tensor:
-        index = self.sensors.index(sensor)
-        nothing = self.nothing[level][index].view(1, -1, 1, 1)
-        certainty = v
-        if sensor in compensated:
-            slot = compensated[sensor][level]
-            precision = torch.exp(-slot.log_variance)
-            trust = precision / (1 + precision)
-            filling = trust * slot.features + (1 - trust) * nothing
-            certainty = v + (1 - v) * trust
-        else:
-            filling = nothing
-        x = (1 - v) * filling
-        if sensor in encoded.levels:
-            x = x + v * fold(encoded.levels[sensor][level], views)
-        x = x + self.sensor[level][index].view(1, -1, 1, 1)
-        if self.state is not None:
-            x = x + (1 - v) * self.state[level][index].view(1, -1, 1, 1)
-        return torch.cat([x, certainty], 1)  # [V B, C + 1, h, w]
+        self, encoded: Encoded, seen: Shown, sensor: str, fused: int, compensated: dict[str, list[Slot]]
+    ) -> tuple[Tensor, Tensor]:
+        """What is shown whole is only observed, what is not shown at all is only filled."""
+        level, index = fused - self.levels, self.sensors.index(sensor)  # levels count from the coarsest one
+        share, embedding = seen.shares[sensor][level], self.sensor[fused][index].view(1, -1, 1, 1)
+        if sensor in seen.whole:
+            return fold(encoded.levels[sensor][level], seen.views) + embedding, share
+        filling, trust = self._filling(fused, index, share, compensated.get(sensor))
+        if sensor not in seen.there:
+            return filling + embedding, trust
+        x = weighed(encoded.levels[sensor][level], share) + (1 - share) * filling + embedding
+        return x, share + (1 - share) * trust
+
+    def _filling(self, fused: int, index: int, share: Tensor, compensated: list[Slot] | None) -> tuple[Tensor, Tensor]:
+        """What stands where nothing is observed [V B, C, h, w], and how far it is trusted [V B, 1, h, w]."""
+        nothing = self.nothing[fused][index].view(1, -1, 1, 1)
+        missing = nothing if self.state is None else nothing + self.state[fused][index].view(1, -1, 1, 1)
+        if compensated is None:
+            return missing.expand(len(share), -1, *share.shape[-2:]), torch.zeros_like(share)
+        slot = compensated[fused]
+        trust = torch.sigmoid(-slot.log_variance)
+        return trust * (slot.features - nothing) + missing, trust
 
 
 def validity(encoded: Encoded, available: Tensor, sensors: tuple[str, ...], level: int) -> list[Tensor]:

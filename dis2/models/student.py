@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from dis2.config.model import ModelSettings
 from dis2.models import teacher
+from dis2.models.ablations import NoCompensation
 from dis2.models.compensation import Compensations
 from dis2.models.prediction import Encoded, Offers, Slot
+from dis2.models.slots import Shown
 
 
 class Network(teacher.Network):
@@ -17,13 +17,13 @@ class Network(teacher.Network):
 
     def __init__(self, sensors: dict[str, int], classes: int, settings: ModelSettings):
         super().__init__(sensors, classes, settings)
-        self.compensation = Compensations(self.sensors, settings.width)
+        known = Compensations(self.sensors, settings.width, settings.fused_levels) if settings.compensation else NoCompensation()
+        self.compensation: Compensations | NoCompensation = known
 
-    def offers(self, encoded: Encoded, available: Tensor) -> Offers:
+    def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What each sensor offers for each slot that is not wholly observed."""
-        everywhere = available.all(0).tolist()
-        wanted = [s for s, there in zip(self.sensors, everywhere, strict=True) if not there or s not in encoded.complete]
-        return self.compensation.offers(encoded, wanted)
+        return self.compensation.offers(encoded, seen)
 
-    def compensated(self, encoded: Encoded, available: Tensor, offers: Offers) -> dict[str, list[Slot]]:
-        return self.compensation(encoded, available, offers)
+    def compensated(self, offers: Offers, seen: Shown) -> dict[str, list[Slot]]:
+        """Those slots, filled."""
+        return self.compensation(offers, seen)

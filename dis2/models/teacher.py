@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from dis2.config.model import ModelSettings
+from dis2.models.ablations import NoSkips, PlainDecoder, PlainScores
 from dis2.models.classwise import ClasswiseAttention, ClasswiseDecoder
+from dis2.models.decoding import Edges, Skips
 from dis2.models.encoder import AuxiliaryDecoder, Encoders
-from dis2.models.fusion import HierarchicalFusion
+from dis2.models.fusion import CoarseFusion, HierarchicalFusion
 from dis2.models.layers import widths
-from dis2.models.prediction import Encoded, Features, Images, Offers, Prediction, Slot, Validity
-from dis2.models.slots import Slots
+from dis2.models.prediction import Encoded, Features, Images, Measured, Offers, Prediction, Slot, Validity
+from dis2.models.slots import Shown, Slots, shown
 
 
 class Network(nn.Module):
@@ -23,43 +25,48 @@ class Network(nn.Module):
     def __init__(self, sensors: dict[str, int], classes: int, settings: ModelSettings):
         super().__init__()
         self.sensors = tuple(sensors)
-        count, width = len(sensors), settings.width
+        count, width, coarse = len(sensors), settings.width, widths(settings.width)[-1]
         self.encoders = Encoders(sensors, width)
         self.auxiliary = nn.ModuleDict({sensor: AuxiliaryDecoder(width, classes) for sensor in sensors})
-        self.slots = Slots(self.sensors, width, self.adaptive)
-        self.fusion = HierarchicalFusion(count, width, settings.depth, settings.heads)
-        self.attention = ClasswiseAttention(widths(width)[-1], classes, count, self.adaptive)
-        self.decoder = ClasswiseDecoder(count, width, classes, settings.class_chunk)
+        self.slots = Slots(self.sensors, width, self.adaptive, settings.fused_levels)
+        fusion = HierarchicalFusion if settings.hierarchy else CoarseFusion
+        self.fusion = fusion(count, width, settings.depth, settings.heads)
+        skips = Skips(width) if settings.hierarchy else NoSkips()
+        if settings.classwise:
+            self.attention: nn.Module = ClasswiseAttention(coarse, classes, count, self.adaptive)
+            self.decoder: nn.Module = ClasswiseDecoder(width, classes, settings.class_chunk, skips)
+        else:
+            self.attention, self.decoder = PlainScores(coarse, classes), PlainDecoder(width, classes, skips)
+        self.edges = Edges(self.sensors, width)
 
     def forward(self, images: Images, valid: Validity) -> Prediction:
-        encoded = self.encode(images, valid)
-        first = next(iter(images.values()))
-        return self.decode(encoded, torch.ones(len(first), len(self.sensors), dtype=torch.bool, device=first.device))
+        return self.decode(self.encode(images, valid))
 
-    def encode(self, images: Images, valid: Validity) -> Encoded:
+    def encode(self, images: Images, valid: Validity, measured: Measured | None = None) -> Encoded:
         """Each sensor by itself."""
-        encoded = self.encoders(images, valid)
+        encoded = self.encoders(images, valid, measured)
         if not encoded.levels:
             raise ValueError("no sensor has a valid pixel in this batch")
         return encoded
 
-    def decode(self, encoded: Encoded, available: Tensor) -> Prediction:
+    def decode(self, encoded: Encoded, available: Tensor | None = None) -> Prediction:
         """Fusion and decoding as if only some sensors were there: available [V B, N] holds V views of the batch."""
-        offers = self.offers(encoded, available)
-        compensated = self.compensated(encoded, available, offers)
-        stems, slots, validity = self.slots(encoded, available, compensated)
-        fused, token = self.fusion(slots)
+        seen = shown(encoded, available, self.sensors)
+        offers = self.offers(encoded, seen)
+        compensated = self.compensated(offers, seen)
+        fused, token = self.fusion(self.slots(encoded, seen, compensated))
+        validity = torch.cat([seen.shares[sensor][-1] for sensor in self.sensors], 1)  # [V B, N, h, w]
         scores, features = self.attention(fused[-1], validity)
-        logits, scales, penultimate = self.decoder(scores, features, fused, stems)
+        logits, scales, penultimate = self.decoder(scores, features, fused, self.edges(encoded, seen))
         height, width = encoded.size
         auxiliary = {sensor: self.auxiliary[sensor](levels) for sensor, levels in encoded.levels.items()} if self.training else {}
-        found = Features(scales, auxiliary, fused, token, penultimate, scores, offers, compensated)
+        found = Features(scales, auxiliary, fused, token, penultimate, scores, offers, compensated, encoded.levels)
         return Prediction(logits[..., :height, :width], found)
 
-    def offers(self, encoded: Encoded, available: Tensor) -> Offers:
+    def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What sensors tell about each other: here nothing."""
         return {}
 
-    def compensated(self, encoded: Encoded, available: Tensor, offers: Offers) -> dict[str, list[Slot]]:
+    def compensated(self, offers: Offers, seen: Shown) -> dict[str, list[Slot]]:
         """What fills the slots of missing sensors: here nothing."""
         return {}

@@ -12,7 +12,8 @@ from dis2.config.evaluation import EvaluationSettings
 from dis2.errors import UserError
 from dis2.evaluation.evaluate import FAILURES, evaluate
 from dis2.files import read_json
-from dis2.models.files import CARD
+from dis2.models.files import CARD, read_card, save
+from tests.models.rivals.test_specialist import saved, specialist
 from tests.training.tiny import CLASSES, SENSORS, data
 
 NAMES = [name_of(c) for c in combinations(tuple(SENSORS))]
@@ -76,6 +77,17 @@ def test_a_teacher_fed_zeros_is_named_so_and_scores_otherwise(evaluated):
     assert plain["combinations"][NAMES[0]] == zeros["combinations"][NAMES[0]]
     assert plain["combinations"]["echo"]["confusion"] != zeros["combinations"]["echo"]["confusion"]
     assert plain["protocol"] == zeros["protocol"]
+
+
+def test_each_combination_is_scored_by_its_own_specialist(evaluated, tmp_path):
+    """All specialists in one folder are one model; another network for one combination changes that one's numbers only."""
+    folder = saved(tmp_path / "specialists")
+    before = evaluated(folder=folder)
+    save(folder / "eye+relief", specialist(("eye", "relief"), seed=9).float(), read_card(folder / "eye+relief"))
+    after = evaluated(folder=folder)
+    changed = {name for name in NAMES if before["combinations"][name] != after["combinations"][name]}
+    assert changed == {"eye+relief"}
+    assert before["method"] == "specialist" and before["model"]["steps"] == 35 and list(before["combinations"]) == NAMES
 
 
 def test_the_split_that_is_asked_for_is_scored(evaluated):

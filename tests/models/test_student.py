@@ -3,11 +3,12 @@
 import torch
 
 from dis2.models.files import build
+from dis2.models.slots import shown
 from tests.models.tester import (
     CLASSES,
     SENSORS,
     TINY,
-    NetworkTester,
+    ClasswiseTester,
     assert_close,
     batch_of,
     complete,
@@ -26,7 +27,7 @@ def started(teacher):
     return student.eval(), inherited
 
 
-class TestStudent(NetworkTester):
+class TestStudent(ClasswiseTester):
     method = "dis2"
 
     @torch.no_grad()
@@ -48,20 +49,21 @@ class TestStudent(NetworkTester):
         valid = complete(images)
         valid["echo"][..., 32:] = False
         encoded = network.encode(images, valid)
-        available = torch.ones(1, 3, dtype=torch.bool)
-        compensated = network.decode(encoded, available).features.compensated
-        _, slots, share = network.slots(encoded, available, compensated)
+        seen = shown(encoded, None, network.sensors)
+        compensated = network.decode(encoded).features.compensated
+        slots = network.slots(encoded, seen, compensated)
         index, added = network.sensors.index("echo"), network.slots
-        assert set(compensated) == {"echo"} and share[0, index, 0].tolist() == [1, 1, 0, 0]
+        assert set(compensated) == {"echo"} and seen.shares["echo"][-1][0, 0, 0].tolist() == [1, 1, 0, 0]
         for level, size in enumerate((32, 16, 8, 4)):
-            slot, half = slots[level][index][0, :-1] - added.sensor[level][index].view(-1, 1, 1), size // 2
+            slot, certainty = slots[level][index]
+            slot, half = slot[0] - added.sensor[level][index].view(-1, 1, 1), size // 2
             filled = compensated["echo"][level]
             trust = torch.exp(-filled.log_variance) / (1 + torch.exp(-filled.log_variance))
             missing = added.nothing[level][index].view(1, -1, 1, 1)
             filling = trust * filled.features + (1 - trust) * missing + added.state[level][index].view(1, -1, 1, 1)
             assert_close(slot[..., :half], encoded.levels["echo"][level][0, ..., :half])
             assert_close(slot[..., half:], filling[0, ..., half:])
-            assert_close(slots[level][index][0, -1], torch.where(torch.arange(size) < half, 1.0, trust[0, 0]))
+            assert_close(certainty[0, 0], torch.where(torch.arange(size) < half, 1.0, trust[0, 0]))
 
     @torch.no_grad()
     def test_what_is_missing_on_one_half_is_seen_only_near_it(self, network):
