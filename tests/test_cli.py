@@ -10,7 +10,8 @@ import pytest
 
 from dis2.cli import main, parser
 
-STAGES = ("simulate", "check", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report", "schema")
+WORKFLOW = ("simulate", "check", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report")
+STAGES = (*WORKFLOW, "cost", "schema")
 TINY = str(Path(__file__).parents[1] / "config/tiny.yaml")
 
 

@@ -55,16 +55,16 @@ class Step:
 
 
 class Subject:
-    """A method's fresh network, and images for it that were made up, on the device that is there."""
+    """A method's fresh network, and one made-up image of each sensor for it, on the device that is there."""
 
-    def __init__(self, method: str, sensors: Mapping[str, int], classes: int, size: int, settings: ModelSettings, batch: int = 1):
+    def __init__(self, method: str, sensors: Mapping[str, int], classes: int, size: int, settings: ModelSettings):
         torch.manual_seed(0)
         self.way, self.device = method_of(method), torch.device("cuda" if torch.cuda.is_available() else "cpu")
         arguments = dict(sensors), classes, settings
         self.network = _network(method, *arguments).to(self.device)
         self.teacher = build("teacher", *arguments).to(self.device).eval().requires_grad_(False) if self.way.teacher else None
-        self.images = {sensor: torch.randn(batch, bands, size, size, device=self.device) for sensor, bands in sensors.items()}
-        self.labels = torch.randint(classes, (batch, size, size), device=self.device)
+        self.images = {sensor: torch.randn(1, bands, size, size, device=self.device) for sensor, bands in sensors.items()}
+        self.labels = torch.randint(classes, (1, size, size), device=self.device)
         self.classes = torch.ones(classes, device=self.device)
         self.clock: Callable[[], float] = time.perf_counter
 
@@ -138,7 +138,7 @@ class Subject:
         return self.network.get_submodule(f"of.{name_of(combination)}") if self.way.specialists else self.network
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=bool(_bf16(self.device)))
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=_bf16(self.device))
 
 
 def _network(method: str, sensors: dict[str, int], classes: int, settings: ModelSettings) -> nn.Module:

@@ -61,5 +61,5 @@ class PlainDecoder(nn.Module):
             x = norm(doubled(narrow(x)).add_(skip))  # [B, C / 2, 2 h, 2 w]
             if self.training:
                 scales.append(head(x))
-        logits, penultimate = self.finish(x, edges)
+        logits, penultimate = self.finish(x, *edges)
         return logits, scales if self.training else [], penultimate

@@ -57,7 +57,7 @@ class ClasswiseDecoder(nn.Module):
             for first in range(0, self.classes, self.chunk)
         ]
         scales = [scores, *(torch.cat(maps, 1) for maps in zip(*(part[1] for part in parts), strict=True))]
-        logits, penultimate = self.finish(joined(part[0] for part in parts), edges)
+        logits, penultimate = self.finish(joined(part[0] for part in parts), *edges)
         return logits, scales if self.training else [], penultimate
 
     def _classes(self, gates: Tensor, features: Tensor, skips: list[Tensor], first: int) -> tuple[Tensor, list[Tensor]]:

@@ -52,8 +52,8 @@ class Finish(nn.Module):
         self.norm = NormReLU(width)
         self.classify = nn.Conv2d(width, classes, 1)
 
-    def forward(self, x: Tensor, edges: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [B, K, H, W] and penultimate features [B, w, H, W]."""
+    def forward(self, x: Tensor, *edges: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, K, H, W] and penultimate features [B, w, H, W], given what is to be added at full resolution."""
         x = doubled(self.mix(x))  # [B, w, H, W]
         for edge in edges:
             x = x.add_(edge)

@@ -28,24 +28,21 @@ class Shown:
 
 def shown(encoded: Encoded, available: Tensor | None, sensors: tuple[str, ...]) -> Shown:
     """The batch as if only some sensors were there: available [V B, N], or as it is."""
-    shape = next(iter(encoded.valid.values()))[0]
+    like = next(iter(encoded.valid.values()))
     if available is None:
-        available = torch.ones(encoded.batch, len(sensors), dtype=torch.bool, device=shape.device)
+        available = torch.ones(encoded.batch, len(sensors), dtype=torch.bool, device=like[0].device)
         some = every = [True] * len(sensors)
     else:
         some, every = torch.stack([available.any(0), available.all(0)]).tolist()
-    shares = zip(*(validity(encoded, available, sensors, level) for level in range(LEVELS + 1)), strict=True)
-    there = [sensor for sensor, by_some in zip(sensors, some, strict=True) if by_some and sensor in encoded.valid]
-    hiding = {
-        sensor: available[:, i].view(-1, 1, 1, 1).to(shape.dtype)
-        for i, sensor in enumerate(sensors)
-        if sensor in there and not every[i]
-    }
+    views = len(available) // encoded.batch
+    columns = dict(zip(sensors, available.to(like[0].dtype).view(-1, len(sensors), 1, 1, 1).unbind(1), strict=True))
+    there = tuple(sensor for sensor, any_of in zip(sensors, some, strict=True) if any_of and sensor in encoded.valid)
+    hiding = {sensor: columns[sensor] for sensor, all_of in zip(sensors, every, strict=True) if sensor in there and not all_of}
     return Shown(
-        views=len(available) // encoded.batch,
-        shares={sensor: list(levels) for sensor, levels in zip(sensors, shares, strict=True)},
-        there=tuple(there),
-        whole=frozenset(sensor for sensor in there if sensor in encoded.complete and sensor not in hiding),
+        views=views,
+        shares={s: [fold(x, views) * column * (s in there) for x in encoded.valid.get(s, like)] for s, column in columns.items()},
+        there=there,
+        whole=encoded.complete & set(there) - hiding.keys(),
         hiding=hiding,
     )
 
@@ -88,16 +85,3 @@ class Slots(nn.Module):
         slot = compensated[fused]
         trust = torch.sigmoid(-slot.log_variance)
         return trust * (slot.features - nothing) + missing, trust
-
-
-def validity(encoded: Encoded, available: Tensor, sensors: tuple[str, ...], level: int) -> list[Tensor]:
-    """Each sensor's share of valid pixels at a level, nothing where it is unavailable: [V B, 1, h, w]."""
-    views = len(available) // encoded.batch
-    shape = next(iter(encoded.valid.values()))[level]
-    absent = shape.new_zeros((len(available), 1, *shape.shape[-2:]))
-    return [
-        fold(encoded.valid[sensor][level], views) * available[:, i].view(-1, 1, 1, 1).to(shape.dtype)
-        if sensor in encoded.valid
-        else absent
-        for i, sensor in enumerate(sensors)
-    ]

@@ -2,7 +2,7 @@
 
 import torch
 
-from dis2.models.slots import shown, validity
+from dis2.models.slots import shown
 from tests.models.tester import assert_close, fresh, sample, together
 
 
@@ -11,10 +11,10 @@ def test_validity_of_a_cell_is_the_share_of_its_pixels_and_nothing_where_a_senso
     network = fresh("teacher")
     images, valid = sample(("eye", "echo"))
     encoded = network.encode(images, valid)
-    shares = validity(encoded, torch.tensor([[True, True, True], [False, True, True]]), network.sensors, 2)
+    shares = shown(encoded, torch.tensor([[True, True, True], [False, True, True]]), network.sensors).shares
     by_hand = valid["eye"].double().unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2))
-    assert_close(shares[0], torch.cat([by_hand, torch.zeros_like(by_hand)]))
-    assert not shares[2].any()
+    assert_close(shares["eye"][2], torch.cat([by_hand, torch.zeros_like(by_hand)]))
+    assert not any(x.any() for x in shares["relief"])
 
 
 @torch.no_grad()

@@ -66,6 +66,17 @@ class TestStudent(ClasswiseTester):
             assert_close(certainty[0, 0], torch.where(torch.arange(size) < half, 1.0, trust[0, 0]))
 
     @torch.no_grad()
+    def test_compensatory_features_are_told_by_target_and_source_and_mixed_by_target(self, network):
+        found = network(*sample(("eye", "relief"))).features
+        sizes = [(4, 16, 16), (8, 8, 8), (16, 4, 4), (32, 2, 2)]
+        assert set(found.own) == {"eye", "relief"} and set(found.offers["echo"]) == {"eye", "relief"} == set(
+            found.compensated
+        ) - {"echo"}
+        for levels in (found.offers["echo"]["eye"], found.compensated["echo"]):
+            assert [tuple(slot.features.shape[1:]) for slot in levels] == sizes
+            assert [tuple(slot.log_variance.shape[1:]) for slot in levels] == [(1, *size[1:]) for size in sizes]
+
+    @torch.no_grad()
     def test_what_is_missing_on_one_half_is_seen_only_near_it(self, network):
         """The fine levels are local: far from the hole, the level 1 fusion knows nothing of it."""
         images, _ = sample(size=(128, 128))

@@ -226,6 +226,33 @@ class ClasswiseTester(NetworkTester):
         with pytest.raises(AssertionError, match="must not be read"):
             network(images, complete(sample()[0]))
 
+    @torch.no_grad()
+    def test_every_convolution_gets_its_input_with_channels_last(self):
+        network, laid = build(self.method, SENSORS, CLASSES, self.settings).eval(), {}
+        for name, layer in network.named_modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.register_forward_pre_hook(
+                    lambda layer, given, name=name: laid.update({name: given[0].is_contiguous(memory_format=torch.channels_last)})
+                )
+        for combination in COMBINATIONS:
+            images, valid = sample(combination)
+            network({sensor: image.float() for sensor, image in images.items()}, valid)
+        assert len(laid) > 20 and [name for name, last in laid.items() if not last] == []
+
+    def test_nothing_is_changed_in_place_through_a_view_which_costs_the_backward_pass_two_copies(self):
+        network = fresh(self.method, self.settings).train()
+        images, valid = together([sample(combination, seed=seed) for seed, combination in enumerate(COMBINATIONS)])
+        available = torch.ones(2 * len(COMBINATIONS), len(SENSORS), dtype=torch.bool)
+        available[len(COMBINATIONS) :, 0] = False
+        prediction = network.decode(network.encode(images, valid), available)
+        todo, seen = [prediction.logits.grad_fn, *(x.grad_fn for x in prediction.features.scales)], set()
+        while todo:
+            node = todo.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                todo += [further for further, _ in node.next_functions]
+        assert len(seen) > 100 and not any("CopySlices" in node.name() for node in seen)
+
 
 class Unreadable(torch.Tensor):
     """An image that nothing may touch."""
