@@ -22,6 +22,7 @@ from dis2.config.model import ModelSettings
 from dis2.evaluation import meter
 from dis2.evaluation.cost import MIB, Step, Subject, aligned, machine
 from dis2.models.registry import METHODS
+from dis2.progress import track
 from dis2.training import objective
 
 SENSORS, CLASSES, WIDTH = {"rgb": 3, "dsm": 1}, 5, 32
@@ -43,7 +44,7 @@ def of_methods(methods: Sequence[str], sizes: Sequence[int]) -> Iterator[str]:
         by_network: dict[str, list[str]] = {}
         for method in methods:
             by_network.setdefault(METHODS[method].network, []).append(method)
-        for sharing in by_network.values():
+        for sharing in track(by_network.values(), f"{size} pixels", "network"):
             rows += _rows(", ".join(sharing), subject(sharing[0], size))
             steps += [(method, *_figures(subject(method, size).recipe())) for method in sharing]
         yield f"## {size} x {size} pixels\n\n{aligned(rows)}\n\n{aligned(steps)}"

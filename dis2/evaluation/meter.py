@@ -100,7 +100,7 @@ def saved(run: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
         storage = x.untyped_storage()
         if storage.data_ptr() not in known:
             kept[storage.data_ptr()] = storage.nbytes()
-        return x
+        return x.detach()  # or the graph would hold itself, and nothing of it be freed
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         loss = run()

@@ -213,6 +213,8 @@ def _finer(source: rasterio.DatasetReader, grid: Grid) -> float:
     """How many of its pixels lie side by side in one of the grid's; 0 where the grid's CRS does not reach."""
     if source.crs is None:
         raise UserError(f"{source.name}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid")
+    if not source.transform.determinant:
+        raise UserError(f"{source.name}: has a CRS, but its pixels have no area; georeference it")
     return grid.resolution / Grid(source.crs, source.transform, source.height, source.width).resolution_in(grid.crs)
 
 

@@ -148,6 +148,8 @@ class Store:
         return self._arrays[name]
 
     def _read(self, name: str, window: Window) -> NDArray[Any]:
+        if min(window.y, window.x, self.grid.height - window.y - window.height, self.grid.width - window.x - window.width) < 0:
+            raise ValueError(f"{window} reaches beyond the {self.grid.height} x {self.grid.width} pixels of {self.path}")
         try:
             return self._array(name).read(window)
         except Damaged as error:

@@ -1,5 +1,7 @@
 """The instruments, on runs whose cost is known by hand."""
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -63,6 +65,18 @@ def test_what_is_kept_for_the_backward_pass_counts_once_and_without_what_is_ther
         return (x.relu() * x[:500].sum()).sum()  # keeps what relu gives, what exp gave, and one number
 
     assert meter.saved(loss, [weight, image]) == 4 * (1000 + 1000 + 1)
+
+
+def test_nothing_is_kept_once_it_is_measured():
+    weight, kept = torch.ones(8, requires_grad=True), []
+
+    def loss():
+        x = weight.exp()
+        kept.append(weakref.ref(x))
+        return x.sum()
+
+    meter.saved(loss, [])
+    assert kept[0]() is None
 
 
 def test_runs_take_turns_and_the_median_ignores_the_first_of_each():

@@ -289,6 +289,8 @@ def damaged(path, kind):
         return str(path)
     if kind == "no CRS":
         return raster(path, np.ones((1, 48, 64), "uint8"), crs=None)
+    if kind == "no area":
+        return raster(path, np.ones((1, 48, 64), "uint8"), Affine(1, 0, 5, 0, 0, 5))
     file = raster(path, np.random.default_rng(0).normal(size=(1, 300, 300)))
     path.write_bytes(path.read_bytes()[:200_000])
     return file
@@ -296,7 +298,13 @@ def damaged(path, kind):
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("missing", "no such file"), ("no raster", "not a readable raster"), ("no CRS", "has no CRS"), ("truncated", "damaged")],
+    [
+        ("missing", "no such file"),
+        ("no raster", "not a readable raster"),
+        ("no CRS", "has no CRS"),
+        ("no area", "no area"),
+        ("truncated", "damaged"),
+    ],
 )
 def test_a_raster_that_cannot_be_read_is_one_line(tmp_path, kind, told):
     file = damaged(tmp_path / "a.tif", kind)

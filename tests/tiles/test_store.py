@@ -189,6 +189,14 @@ def test_a_store_without_its_manifest_is_refused(tmp_path, manifest, told):
     assert "run" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("window", [Window(-1, 0, 8, 8), Window(0, 33, 8, 8), Window(33, 0, 8, 8)])
+def test_a_window_that_reaches_beyond_the_scene_is_refused(tmp_path, window):
+    tiles = tmp_path / "tiles"
+    made(tiles)
+    with pytest.raises(ValueError, match="reaches beyond the 40 x 40 pixels"):
+        open_store(tiles / "bog.zarr").valid("thermal", window)
+
+
 def test_a_missing_store_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such store; run `dis2 tile`"):
         open_store(tmp_path / "bog.zarr")
