@@ -154,7 +154,7 @@ def test_a_run_that_was_killed_in_training_goes_on_where_it_was(done):
     longer = ("--config", 'training={"teacher_steps":40,"student_steps":1,"save_every":2,"validate_every":40}', "methods=[dis2]")
     with done.path("killed.log").open("w") as log:
         killed = subprocess.Popen(done.command(*longer), cwd=done.folder, stdout=log, stderr=log, start_new_session=True)
-        wait_for_a_file(done.path("results/tiny/state/teacher"), killed)
+        wait_for(done.path("results/tiny/state/teacher/0/state.json"), killed)
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
     assert not done.path("results/tiny/models/teacher/0/weights.safetensors").exists()
@@ -164,9 +164,9 @@ def test_a_run_that_was_killed_in_training_goes_on_where_it_was(done):
     assert "Nothing to be done" in done.run(*longer).stdout
 
 
-def wait_for_a_file(folder: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    """Until a training has saved a state."""
+def wait_for(file: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    """Until a running process has written a file."""
     end = time.monotonic() + seconds
-    while not any(path.is_file() and ".part" not in path.name for path in folder.rglob("*")):
+    while not file.exists():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.1)
