@@ -102,6 +102,7 @@ def train(arguments: argparse.Namespace, settings: Settings) -> None:
         arguments.state,
         arguments.teacher,
         arguments.combination,
+        arguments.origin,
     )
 
 
@@ -224,10 +225,10 @@ def parser() -> argparse.ArgumentParser:
     it = stages.add("train", train, "train the teacher or a rival")
     it.parser.add_argument("method", metavar="METHOD", help="teacher, or one of the config's methods")
     it.parser.add_argument("--combination", metavar="A+B", help="specialist: the sensors that it is trained for")
-    it.training(teacher_needed=False)
+    it.training(needed=False)
     it = stages.add("distill", train, "train the student, which takes any combination of sensors, from the teacher")
     it.parser.set_defaults(method="dis2", combination=None)
-    it.training(teacher_needed=True)
+    it.training(needed=True)
     it = stages.add("evaluate", evaluate, "measure a model on every combination of sensors")
     it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
     it.tiles().out("JSON", "confusion matrices and scores of every combination")
@@ -348,12 +349,15 @@ class Stage:
         add("--width", type=int, nargs="+", default=[16], metavar="W", help="channels of level 1 (default 16)")
         add("--json", action="store_true", help="print JSON")
 
-    def training(self, teacher_needed: bool) -> None:
+    def training(self, needed: bool) -> None:
         self.tiles().out("FOLDER", "the model: weights.safetensors, model.json, history.jsonl")
         self.path("--statistics", "JSON", "result of `dis2 statistics`", required=True)
         self.parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of this training (default 0)")
         self.path("--state", "FOLDER", "keeps what a killed training needs to go on")
-        self.path("--teacher", "FOLDER", "the teacher's model", required=teacher_needed)
+        self.path("--teacher", "FOLDER", f"the teacher's model{'' if needed else ', for methods that start from it'}")
+        self.parser.add_argument(
+            "--from", dest="origin", type=Path, metavar="MODEL", help="go on with the weights of this model, on other scenes"
+        )
 
 
 def main(words: list[str] | None = None) -> int:

@@ -60,14 +60,14 @@ def scales_term(scales: Sequence[Tensor], labels: Tensor, weights: Tensor) -> Te
 
 
 def auxiliary_term(auxiliary: dict[str, Tensor], valid: dict[str, Tensor], labels: Tensor, weights: Tensor) -> Tensor:
-    """Each sensor's own decoder, where the sensor has measurements; the mean over sensors."""
+    """Each sensor's own decoder, where the sensor has measurements; the mean over all sensors, 0 for those that are not there."""
     if not auxiliary:
         return labels.new_zeros((), dtype=torch.float32)
     terms = []
     for sensor, logits in auxiliary.items():
         seen = labels.masked_fill(~valid[sensor].squeeze(1), IGNORE)
         terms.append(segmentation_terms(logits, coarse_labels(seen, logits), weights)["cross_entropy"])
-    return torch.stack(terms).mean()
+    return torch.stack(terms).sum() / len(valid)
 
 
 def coarse_labels(labels: Tensor, like: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def own_view_term(logits: Tensor, views: int) -> Tensor:
 def disentanglement_term(offer: Tensor, source: Tensor, target: Tensor, measured: Tensor) -> Tensor:
     """What m offers for j should be no more like m's own features than the teacher's j is: all [B, C, h, w].
 
-    Measured [B]: does the sample have both sensors? Features of a sensor that it lacks are no target.
+    Measured [B]: does the sample have both sensors, and is j hidden? Features of a sensor that it lacks are no target.
     """
     excess = linear_cka(offer, source.detach()) - linear_cka(target.detach(), source.detach())
     return torch.where(measured, F.relu(excess), 0.0).mean()

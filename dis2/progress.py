@@ -25,9 +25,9 @@ class Lines:
         self.stream.flush()
 
 
-def bar(total: int, label: str, unit: str = "it", initial: int = 0) -> tqdm:
+def bar(total: int, label: str, unit: str = "it", initial: int = 0, shown: bool = True) -> tqdm:
     """A progress bar that a log file can bear."""
-    common = {"total": total, "desc": label, "unit": unit, "initial": initial}
+    common = {"total": total, "desc": label, "unit": unit, "initial": initial, "disable": not shown}
     if sys.stderr.isatty():
         return tqdm(**common, mininterval=0.2, dynamic_ncols=True)
     return tqdm(**common, mininterval=SECONDS, ascii=True, ncols=100, file=Lines(sys.stderr))

@@ -141,6 +141,9 @@ class Split(Section):
     folds: int = Field(5, ge=3, description="block: blocks are dealt to this many folds")
     fold: int = Field(0, ge=0, description="block: this fold tests, the next one validates, the others train")
     seed: int = Field(0, description="block: deals the blocks")
+    labels: float = Field(
+        1.0, gt=0, le=1, description="share of the training labels that are used, in patches: what would fewer labels give?"
+    )
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Split:

@@ -1,10 +1,12 @@
 """How networks are trained: one recipe for every method, so that comparisons are fair."""
 
+from __future__ import annotations
+
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dis2.config.base import Section
+from dis2.config.base import Section, SensorName
 
 
 class LossWeights(Section):
@@ -27,6 +29,10 @@ class TrainingSettings(Section):
     batch: int = Field(8, ge=1, description="tiles per step")
     teacher_steps: int = Field(1000, ge=1, description="steps of the teacher")
     student_steps: int = Field(2000, ge=1, description="steps of the student; a rival trains for both together")
+    devices: int = Field(
+        1, ge=1, description="GPUs (or, where there is none, processes) that share each batch; more than one: on the same machine"
+    )
+    accumulate: int = Field(1, ge=1, description="parts that a device works through one after the other, to need less memory")
     learning_rate: float = Field(2e-3, gt=0)
     inherited_rate: float = Field(1.0, gt=0, le=1, description="share of the learning rate for parts copied from the teacher")
     weight_decay: float = Field(0.01, ge=0)
@@ -34,6 +40,9 @@ class TrainingSettings(Section):
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.98, ge=0, lt=1, description="decay of the averaged weights that are validated and kept (0: none)")
     validate_every: int = Field(250, ge=1, description="steps between validations; the best one is kept")
+    patience: int = Field(
+        0, ge=0, description="stop after this many validations without a better one (0: never; the rate then has not fallen yet)"
+    )
     validation_tiles: int = Field(64, ge=1, description="at most this many fixed tiles are validated on")
     save_every: int = Field(50, ge=1, description="steps between the states that a killed run resumes from")
     threads: int = Field(1, ge=1, description="CPU threads of a training (results are bit-equal at the same number)")
@@ -45,6 +54,22 @@ class TrainingSettings(Section):
         0, ge=0, description="processes that read tiles from stores or disk (0: the training's own; changes no result)"
     )
     aligned: bool = Field(False, description="tiles begin on multiples of 128 pixels: fewer places, but less to read")
+    zoom: float = Field(
+        1.0, ge=1, le=4, description="tiles cover up to this many times more or less ground on a side, resampled (1: as it is)"
+    )
     photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
+    speckle: dict[SensorName, float] = Field(
+        {}, description="looks of the speckle that a radar's tiles are seen through, such as {sar: 4} (none: as they are)"
+    )
+    unlabelled: float = Field(
+        0.0, ge=0, lt=1, description="share of tiles drawn where every sensor was measured, labels or not, by methods that distil"
+    )
+    tensorboard: bool = Field(False, description="also write events for TensorBoard, to events/ beside the model")
     distillation: bool = Field(True, description="learn from the teacher (false, an ablation: from the labels of the same views)")
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
+
+    @model_validator(mode="after")
+    def _batch_can_be_shared(self) -> TrainingSettings:
+        if self.batch % (self.devices * self.accumulate):
+            raise ValueError(f"batch: {self.batch} cannot be shared by {self.devices} devices in {self.accumulate} parts each")
+        return self

@@ -129,8 +129,10 @@ class Subject:
         images = {sensor: self.images[sensor] for sensor in sensors}
         valid = {s: torch.full_like(image[:, :1], s in combination, dtype=torch.bool) for s, image in images.items()}
         judge = kind(sensors, self.classes, LossWeights(), self.teacher)
+        rng, count = np.random.default_rng(0), len(self.labels)
         with self._autocast():
-            terms = judge.terms(learner.train(), Batch(images, valid, self.labels, 0, 0.5, np.random.default_rng(0)))
+            batch = Batch(images, valid, self.labels, np.arange(count), 0.5, rng, rng.spawn(count))
+            terms = judge.terms(learner.train(), batch)
         return judge.total(terms)
 
     def _learner(self, combination: tuple[str, ...]) -> nn.Module:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from dis2.config.data import IGNORE, Data
 from dis2.errors import UserError
 from dis2.raster.grid import Window, blocks, windows
+from dis2.tiles.augment import Draw, Sample, padded, resized, turned
 from dis2.tiles.cache import Arrays, in_memory, mapped, on_disk
 from dis2.tiles.manifest import digest_of
-from dis2.tiles.split import in_split
+from dis2.tiles.split import in_split, labels_used
 from dis2.tiles.store import CHUNK, Store, open_store, store_path
 
 CELL = 16
@@ -27,28 +27,6 @@ STRIP = 64 * CELL
 """Labels are looked through in windows of this side, so that memory does not grow with the scene."""
 LATTICE = CHUNK // 2
 """Aligned tiles start on multiples of this many pixels: so they touch fewer chunks of the store."""
-
-
-@dataclass
-class Sample:
-    """One tile: raw bands and validity of every sensor (zeros where a sensor is absent), labels, and where it is from."""
-
-    images: dict[str, NDArray[Any]]
-    """[C, h, w] by sensor"""
-    valid: dict[str, NDArray[np.bool_]]
-    """[h, w] by sensor"""
-    labels: NDArray[np.uint8]
-    scene: str
-    window: Window
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A tile that is decided on and not read yet: its place, and in which of eight ways it is turned."""
-
-    scene: str
-    window: Window
-    way: int = 0
 
 
 class Scenes:
@@ -124,8 +102,9 @@ class Scenes:
         return Sample(images, valid, kept["labels"][slices], scene, window)
 
     def tile(self, draw: Draw, size: int) -> Sample:
-        """A tile as it was decided on, filled up to a size."""
-        return turned(padded(self.sample(draw.scene, draw.window), size), draw.way)
+        """A tile as it was decided on, filled up or resampled to a size."""
+        ground = padded(self.sample(draw.scene, draw.window), draw.side or size)
+        return turned(resized(ground, size), draw.way)
 
     def tile_bytes(self, draw: Draw, size: int) -> int:
         """What such a tile takes in memory, or more."""
@@ -134,7 +113,7 @@ class Scenes:
         return pixel * max(size, draw.window.height) * max(size, draw.window.width)
 
     def _read(self, store: Store, window: Window) -> Sample:
-        here = self._here(store, window)
+        here, told = self._here(store, window), self._labelled(store, window)
         images, valid = {}, {}
         for sensor in self.data.sensors:
             if sensor in store.bands:
@@ -142,7 +121,7 @@ class Scenes:
                 images[sensor], valid[sensor] = np.where(measured & here, bands, np.zeros((), bands.dtype)), measured & here
             else:
                 images[sensor], valid[sensor] = self._absent(sensor, window)
-        return Sample(images, valid, np.where(here, store.labels(window), IGNORE).astype(np.uint8), store.scene, window)
+        return Sample(images, valid, np.where(told, store.labels(window), IGNORE).astype(np.uint8), store.scene, window)
 
     def _absent(self, sensor: str, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """What a sample holds of a sensor that its scene lacks."""
@@ -152,12 +131,15 @@ class Scenes:
     def _here(self, store: Store, window: Window) -> NDArray[np.bool_]:
         return in_split(self.data, store.scene, self.split, window, store.grid.height, store.grid.width)
 
+    def _labelled(self, store: Store, window: Window) -> NDArray[np.bool_]:
+        return labels_used(self.data, store.scene, self.split, window, store.grid.height, store.grid.width)
+
     def labels(self, scene: str, window: Window) -> NDArray[np.uint8]:
         """The labels of a window alone."""
         if scene in self.cache:
             return self.cache[scene]["labels"][window.slices]
         store = self.stores[scene]
-        return np.where(self._here(store, window), store.labels(window), IGNORE).astype(np.uint8)
+        return np.where(self._labelled(store, window), store.labels(window), IGNORE).astype(np.uint8)
 
     def measured(self, scene: str, window: Window) -> NDArray[np.bool_]:
         """Where each sensor has measurements: [N, h, w]."""
@@ -191,40 +173,54 @@ def fresh(window: Window, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 class Sampler:
-    """Draws training tiles: half of them anywhere, half where a class drawn at random is, so that rare classes are met."""
+    """Draws training tiles: half of them anywhere, half where a class drawn at random is, so that rare classes are met.
 
-    def __init__(self, scenes: Scenes, size: int, whole_only: bool, aligned: bool = False):
+    A tile may cover up to `zoom` times more or less ground on a side; a share may need no label, where every sensor was measured.
+    """
+
+    def __init__(
+        self, scenes: Scenes, size: int, whole_only: bool, aligned: bool = False, zoom: float = 1.0, unlabelled: float = 0.0
+    ):
         self.scenes, self.size, self.whole_only = scenes, size, whole_only
         self.step = (LATTICE if size >= LATTICE else math.gcd(LATTICE, size)) if aligned else 1
+        self.zoom, self.unlabelled = zoom, unlabelled
         stores = scenes.stores
         usable = [s for s in stores if not whole_only or set(stores[s].sensors) >= set(scenes.data.sensors)]
         if not usable:
             raise UserError("data.scenes: no training scene has every sensor, which the teacher needs; add one")
         cells = [self._cells(scene) for scene in usable]
-        self.places = np.concatenate([places for places, _ in cells])
-        self.holds = np.concatenate([holds for _, holds in cells])
+        places, holds, whole = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+        labelled = holds.any(1)
+        self.places, self.holds, self.whole = places[labelled], holds[labelled], places[whole]
         self.cells_of = {index: np.flatnonzero(held) for index, held in enumerate(self.holds.T)}
         self.names = usable
         self.classes = np.flatnonzero(self.holds.any(0))
         if not len(self.classes):
             raise UserError(f"no labelled training pixel in scenes {', '.join(usable)}; check labels and data.split")
 
-    def _cells(self, scene: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Cells with labels that any sensor measured (for whole samples, every one): (scene, chip, row, column), and classes."""
-        store, places, holds = self.scenes.stores[scene], [], []
+    def _cells(self, scene: str) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Cells that may be drawn: (scene, chip, row, column), the classes that they hold, and has each every sensor?
+
+        Labels count where any sensor measured (for whole samples, every one).
+        """
+        store, places, holds, whole = self.scenes.stores[scene], [], [], []
         index = list(self.scenes.stores).index(scene)
         for number, chip in enumerate(store.chips.values()):
             for strip in blocks(chip.height, chip.width, STRIP):
                 place = strip._replace(y=chip.y + strip.y, x=chip.x + strip.x)
                 measured = self.scenes.measured(scene, place)
-                seen = measured.all(0) if self.whole_only else measured.any(0)
+                complete: NDArray[np.bool_] = measured.all(0)
+                seen = complete if self.whole_only else measured.any(0)
                 labels = np.where(seen, self.scenes.labels(scene, place), IGNORE)
                 for cell in blocks(strip.height, strip.width, CELL):
                     found = np.bincount(labels[cell.slices].ravel(), minlength=256)[: len(self.scenes.data.classes)]
-                    if found.any():
+                    every = bool(self.unlabelled) and bool(complete[cell.slices].all())
+                    if found.any() or every:
                         places.append((index, number, strip.y + cell.y, strip.x + cell.x))
                         holds.append(found > 0)
-        return np.array(places, np.int64).reshape(-1, 4), np.array(holds, bool).reshape(-1, len(self.scenes.data.classes))
+                        whole.append(every)
+        kinds = len(self.scenes.data.classes)
+        return np.array(places, np.int64).reshape(-1, 4), np.array(holds, bool).reshape(-1, kinds), np.array(whole, bool)
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One tile around a cell, turned and mirrored at random; smaller chips are padded with what is invalid."""
@@ -232,51 +228,31 @@ class Sampler:
 
     def place(self, rng: np.random.Generator) -> Draw:
         """Which tile comes next; nothing is read."""
+        scene_index, chip_index, y, x = self._cell(rng)
+        side = round(self.size * self.zoom ** rng.uniform(-1, 1)) if self.zoom > 1 else self.size
+        scene = list(self.scenes.stores)[scene_index]
+        chip = list(self.scenes.stores[scene].chips.values())[chip_index]
+        back = rng.integers(0, max(1, side - CELL + 1), 2)
+        top = self._start(chip.y, chip.height, int(y), int(back[0]), side)
+        left = self._start(chip.x, chip.width, int(x), int(back[1]), side)
+        window = Window(top, left, min(side, chip.height), min(side, chip.width))
+        return Draw(scene, window, int(rng.integers(8)), side)
+
+    def _cell(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Where the next tile is to be: (scene, chip, row, column)."""
+        if self.unlabelled and len(self.whole) and rng.random() < self.unlabelled:
+            return self.whole[rng.integers(len(self.whole))]
         cells: NDArray[np.int64] | int = len(self.places)
         if rng.random() < 0.5:
             cells = self.cells_of[rng.choice(self.classes)]
-        scene_index, chip_index, y, x = self.places[rng.choice(cells)]
-        scene = list(self.scenes.stores)[scene_index]
-        chip = list(self.scenes.stores[scene].chips.values())[chip_index]
-        back = rng.integers(0, max(1, self.size - CELL + 1), 2)
-        top = self._start(chip.y, chip.height, int(y), int(back[0]))
-        left = self._start(chip.x, chip.width, int(x), int(back[1]))
-        window = Window(top, left, min(self.size, chip.height), min(self.size, chip.width))
-        return Draw(scene, window, int(rng.integers(8)))
+        return self.places[int(rng.choice(cells))]
 
-    def _start(self, begin: int, length: int, cell: int, back: int) -> int:
+    def _start(self, begin: int, length: int, cell: int, back: int, side: int) -> int:
         """Where along one side of a chip a tile with a cell starts: on the lattice if that is wanted, never outside."""
         at = (begin + cell - back) // self.step * self.step
-        if at + self.size < begin + cell + CELL:
+        if at + side < begin + cell + CELL:
             at += self.step
-        return int(np.clip(at, begin, begin + max(0, length - self.size)))
-
-
-def padded(sample: Sample, size: int) -> Sample:
-    """The sample with its right and lower side filled up by what is neither valid nor labelled."""
-    down, right = size - sample.window.height, size - sample.window.width
-    if down <= 0 and right <= 0:
-        return sample
-    pad = ((0, max(0, down)), (0, max(0, right)))
-    return Sample(
-        {sensor: np.pad(image, ((0, 0), *pad)) for sensor, image in sample.images.items()},
-        {sensor: np.pad(valid, pad) for sensor, valid in sample.valid.items()},
-        np.pad(sample.labels, pad, constant_values=IGNORE),
-        sample.scene,
-        sample.window,
-    )
-
-
-def turned(sample: Sample, way: int) -> Sample:
-    """One of the eight symmetries of a square, the same for all sensors and the labels."""
-
-    def turn(array: NDArray[Any]) -> NDArray[Any]:
-        array = np.rot90(array, way % 4, (-2, -1))
-        return np.array(array[..., ::-1] if way >= 4 else array, order="C")
-
-    images = {sensor: turn(image) for sensor, image in sample.images.items()}
-    valid = {sensor: turn(valid) for sensor, valid in sample.valid.items()}
-    return Sample(images, valid, turn(sample.labels), sample.scene, sample.window)
+        return int(np.clip(at, begin, begin + max(0, length - side)))
 
 
 def stacked(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.bool_]], NDArray[np.uint8]]:

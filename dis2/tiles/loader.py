@@ -10,7 +10,8 @@ from functools import partial
 from itertools import chain
 
 from dis2.processes import Crew, spawned
-from dis2.tiles.dataset import Draw, Sample, Scenes
+from dis2.tiles.augment import Draw, Sample
+from dis2.tiles.dataset import Scenes
 
 Group = list[Draw]
 Tiles = Iterator[list[Sample]]

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from dis2.config.data import SPLITS, Data
 from dis2.raster.grid import Window
 
+PATCH = 64
+"""Labels are used or not in patches of this side, as somebody would draw them."""
+
 
 def in_split(data: Data, scene: str, split: str, window: Window, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels of a window [h, w] that a split may use, labels and imagery alike."""
@@ -22,6 +25,20 @@ def in_split(data: Data, scene: str, split: str, window: Window, height: int, wi
         for dx in (-data.split.gap, 0, data.split.gap):
             here &= _at(splits, data, window, dy, dx) <= mine
     return here
+
+
+def labels_used(data: Data, scene: str, split: str, window: Window, height: int, width: int) -> NDArray[np.bool_]:
+    """The pixels of a window [h, w] whose labels a split may use: of training, in patches, as many as the config says.
+
+    A smaller share is a part of every larger one.
+    """
+    here = in_split(data, scene, split, window, height, width)
+    if split != "train" or data.split.labels == 1:
+        return here
+    dealer = np.random.default_rng([data.split.seed, zlib.crc32(scene.encode()), 1])
+    used = dealer.random((-(-height // PATCH), -(-width // PATCH))) < data.split.labels
+    rows, columns = (np.arange(at, at + size) // PATCH for at, size in ((window.y, window.height), (window.x, window.width)))
+    return here & used[np.ix_(rows, columns)]
 
 
 def _dealt(data: Data, scene: str, height: int, width: int) -> NDArray[np.int64]:

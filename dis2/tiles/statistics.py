@@ -18,7 +18,7 @@ from dis2.files import read_json, write_json
 from dis2.raster.grid import Window, blocks
 from dis2.raster.relief import relief
 from dis2.tiles.manifest import digest_of
-from dis2.tiles.split import in_split
+from dis2.tiles.split import in_split, labels_used
 from dis2.tiles.store import CHUNK, Store, open_store, store_path
 
 SIDE = 4 * CHUNK
@@ -101,7 +101,7 @@ def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments],
         if radius := data.sensors[sensor].relief:
             bands = relief(bands, valid & here, radius)
         found[sensor] = moments(bands, valid & here)
-    labels = store.labels(window)[here]
+    labels = store.labels(window)[labels_used(data, store.scene, "train", window, store.grid.height, store.grid.width)]
     return found, np.bincount(labels[labels != IGNORE], minlength=len(data.classes))
 
 

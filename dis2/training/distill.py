@@ -28,6 +28,8 @@ CELLS = 16
 class Objective(plain.Objective):
     """Segmentation of three views, and every term of disentanglement learning with knowledge distillation."""
 
+    learns_unlabelled = True
+
     @classmethod
     def undistilled(cls) -> type[plain.Objective]:
         return plain.Objective
@@ -47,7 +49,7 @@ class Objective(plain.Objective):
             "compensation": self._compensation(prediction, taught, encoded, available),
             "features": strength * _features(prediction, told, trust),
             "logits": _logits(prediction, told, trust, len(views)),
-            "disentanglement": self._disentanglement(prediction.features.offers, encoded, taught),
+            "disentanglement": self._disentanglement(prediction.features.offers, encoded, taught, available),
         }
         return {**self.segmentation(prediction, batch, len(views)), **distilled}
 
@@ -61,24 +63,31 @@ class Objective(plain.Objective):
             shares = [fold(share, views) * hidden for share in encoded.valid[sensor][-len(levels) :]]
             targets = [fold(level, views) for level in taught.levels[sensor][-len(levels) :]]
             terms.append(compensation_term(levels, targets, shares))
-        return torch.stack(terms).mean() if terms else prediction.logits.new_zeros(())
+        return torch.stack(terms).sum() / len(self.sensors) if terms else prediction.logits.new_zeros(())
 
-    def _disentanglement(self, offers: Offers, encoded: Encoded, taught: Encoded) -> Tensor:
-        """Every pair of measured sensors, at an even choice of the cells of levels 1 to 3 as far as fused."""
+    def _disentanglement(self, offers: Offers, encoded: Encoded, taught: Encoded, available: Tensor) -> Tensor:
+        """Every pair of measured sensors whose target is hidden, at an even choice of the cells of the fused levels below 4."""
         there = {sensor: shares[0].flatten(1).any(1) for sensor, shares in encoded.valid.items()}
+        hidden = (~available).view(-1, encoded.batch, len(self.sensors)).any(0)  # [B, N]
         terms = [
-            disentanglement_term(
-                thinned(slot.features),
-                thinned(encoded.levels[source][level]),
-                thinned(taught.levels[target][level]),
-                there[source] & there[target],
-            )
+            torch.stack(
+                [
+                    disentanglement_term(
+                        thinned(slot.features),
+                        thinned(encoded.levels[source][level]),
+                        thinned(taught.levels[target][level]),
+                        there[source] & there[target] & hidden[:, self.sensors.index(target)],
+                    )
+                    for level, slot in enumerate(slots[:-1])
+                ]
+            ).mean()
             for target, sources in offers.items()
             if target in encoded.levels
             for source, slots in sources.items()
-            for level, slot in enumerate(slots[:-1])
+            if len(slots) > 1
         ]
-        return torch.stack(terms).mean() if terms else next(iter(encoded.stems.values())).new_zeros(())
+        pairs = len(self.sensors) * (len(self.sensors) - 1)
+        return torch.stack(terms).sum() / pairs if terms else next(iter(encoded.stems.values())).new_zeros(())
 
 
 def thinned(x: Tensor) -> Tensor:

@@ -13,4 +13,4 @@ class Objective(objective.Objective):
     """Plain segmentation with sensors taken away at random."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return dropped_views(batch.there, VIEWS, batch.rng)
+        return dropped_views(batch.there, VIEWS, batch.draws)

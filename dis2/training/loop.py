@@ -6,9 +6,9 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,13 @@ from torch import Tensor, nn
 from dis2.config.training import TrainingSettings
 from dis2.errors import UserError
 from dis2.progress import bar
-from dis2.tiles.dataset import Draw, Sample, Sampler
+from dis2.tiles.augment import Draw, Sample
+from dis2.tiles.dataset import Sampler
 from dis2.tiles.loader import reading
+from dis2.training.devices import any_of, mean_over
+from dis2.training.events import Events
 from dis2.training.objective import Batch, Objective
+from dis2.training.photometric import photometric
 from dis2.training.state import State, load_state, optimiser_tensors, restore_optimiser, save_state
 from dis2.training.validate import prepared
 
@@ -35,6 +39,7 @@ class Interrupted(SystemExit):
 class Loop:
     """Everything that a training is made of."""
 
+    fabric: Fabric
     network: nn.Module
     objective: Objective
     sampler: Sampler
@@ -45,36 +50,50 @@ class Loop:
     validate: Callable[[nn.Module], dict[str, float]]
     state_folder: Path | None
     key: str
+    speckle: Mapping[str, tuple[float, bool]] = field(default_factory=dict)
+    """looks by sensor, and are its values decibels?"""
+    origin: Mapping[str, Tensor] | None = None
+    """weights to begin with, instead of fresh ones or the teacher's"""
+    events: Events = field(default_factory=Events)
 
     def run(self) -> State:
         """Trains from the beginning, or from where a killed run was; the network ends with its best weights."""
-        fabric = Fabric(accelerator="auto", devices=1, precision=precision())
         torch.manual_seed(self.seed)
-        inherited = self.objective.start(self.network)
+        inherited = self._start()
         if self.objective.teacher is not None:
-            self.objective.teacher.to(fabric.device).eval().requires_grad_(False)
+            self.objective.teacher.to(self.fabric.device).eval().requires_grad_(False)
         optimiser = torch.optim.AdamW(self._groups(inherited), lr=self.settings.learning_rate)
-        state = (self.state_folder and load_state(self.state_folder, self.key)) or State()
+        with self.fabric.rank_zero_first():
+            state = (self.state_folder and load_state(self.state_folder, self.key)) or State()
         if state.step:
             self.network.load_state_dict(state.tensors["network"])
             restore_optimiser(optimiser, state.tensors["optimiser"])
-            print(f"going on from step {state.step}", file=sys.stderr)
-        network, optimiser = fabric.setup(self.network, optimiser)
+            self._say(f"going on from step {state.step}")
+        network, optimiser = self.fabric.setup(self.network, optimiser)
         for method in ("encode", "decode"):
             if hasattr(self.network, method):
                 network.mark_forward_method(method)
-        self._go(fabric, network, optimiser, state)
+        with self.events:
+            self._go(network, optimiser, state)
         self.network.load_state_dict(state.tensors["best"])
         return state
 
-    def _go(self, fabric: Fabric, network: Any, optimiser: Any, state: State) -> None:
+    def _start(self) -> set[str]:
+        """The first weights; returns the names of those that are not fresh."""
+        if self.origin is None:
+            return self.objective.start(self.network)
+        self.network.load_state_dict(self.origin)
+        return set(self.origin)
+
+    def _go(self, network: Any, optimiser: Any, state: State) -> None:
         again = "go on" if self.state_folder else "begin anew (nothing is kept without --state)"
         stop: list[int] = []
         before = signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
         state.tensors.setdefault("average", {k: v.detach().clone().float() for k, v in self.network.state_dict().items()})
+        size, shown = self.settings.batch, self.fabric.is_global_zero
         try:
-            with bar(self.steps, "train", "step", initial=state.step) as progress, self._tiles(state.step) as tiles:
-                while state.step < self.steps:
+            with bar(self.steps * size, "train", "tile", state.step * size, shown) as progress, self._tiles(state.step) as tiles:
+                while state.step < self.steps and not self._enough(state):
                     started = time.monotonic()
                     try:
                         samples = next(tiles)
@@ -82,30 +101,41 @@ class Loop:
                         if not stop:  # the signal that asks to stop ends processes that read
                             raise
                     else:
-                        self._step(fabric, network, optimiser, state, samples)
+                        state.waited += time.monotonic() - started
+                        self._step(network, optimiser, state, samples)
                         state.seconds += time.monotonic() - started
-                        progress.update()
-                        mean = state.best.get("mean_miou", math.nan)
-                        progress.set_postfix({"loss": f"{state.history[-1]['loss']:.3f}", "mIoU": f"{mean:.3f}"}, refresh=False)
-                    if stop or (state.step % self.settings.save_every == 0 and state.step < self.steps):
+                        progress.update(size)
+                        progress.set_postfix(self._told(state), refresh=False)
+                    stopped = any_of(self.fabric, bool(stop))
+                    if stopped or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
-                    if stop:
-                        print(f"stopped by signal {stop[0]} after step {state.step}; run again to {again}", file=sys.stderr)
+                    if stopped:
+                        self._say(f"stopped by signal after step {state.step}; run again to {again}")
                         raise Interrupted(143)
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def _step(self, fabric: Fabric, network: Any, optimiser: Any, state: State, samples: Sequence[Sample]) -> None:
+    def _told(self, state: State) -> dict[str, str]:
+        """What the progress bar says beside the speed."""
+        mean = state.best.get("mean_miou", math.nan)
+        return {"step": str(state.step), "loss": f"{state.history[-1]['loss']:.3f}", "mIoU": f"{mean:.3f}"}
+
+    def _say(self, line: str) -> None:
+        if self.fabric.is_global_zero:
+            print(line, file=sys.stderr)
+
+    def _enough(self, state: State) -> bool:
+        """Were the last validations all no better than the best one?"""
+        late = state.step - state.best.get("step", state.step)
+        return bool(self.settings.patience) and late >= self.settings.patience * self.settings.validate_every
+
+    def _step(self, network: Any, optimiser: Any, state: State, samples: Sequence[Sample]) -> None:
         """One step: forward, backward, the averaged weights, and now and then a validation."""
         rate = self._set_rate(optimiser, state.step)
-        batch = self._batch(samples, fabric.device, state)
-        with fabric.autocast():
-            terms = self.objective.terms(network, batch)
-        loss = self.objective.total(terms, self.network.parameters())
-        fabric.backward(loss)
-        norm = fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
-        if not torch.isfinite(loss) or not torch.isfinite(norm):  # type: ignore[arg-type]
-            named = ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
+        terms = self._gradients(network, state, samples)
+        norm = self.fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
+        if not math.isfinite(terms["loss"]) or not torch.isfinite(norm):  # type: ignore[arg-type]
+            named = ", ".join(f"{name} {term:.3g}" for name, term in terms.items() if name != "loss")
             raise UserError(
                 f"the loss is not finite at step {state.step} ({named}); lower training.learning_rate, or check the rasters"
             )
@@ -113,15 +143,29 @@ class Loop:
         optimiser.zero_grad(set_to_none=True)
         state.step += 1
         self._average(state)
-        line = {
-            "step": state.step,
-            "learning_rate": rate,
-            "loss": loss.item(),
-            **{name: term.item() for name, term in terms.items()},
-        }
+        line = {"step": state.step, "learning_rate": rate, **terms}
         state.history.append(line)
         if state.step % self.settings.validate_every == 0 or state.step == self.steps:
             self._validate(state, line)
+        self.events.write(line)
+
+    def _gradients(self, network: Any, state: State, samples: Sequence[Sample]) -> dict[str, float]:
+        """Backward through this device's samples, in parts where memory asks for it; the loss and its terms of all devices."""
+        parts = self.settings.accumulate
+        size = len(samples) // parts
+        first = state.step * self.settings.batch + self.fabric.global_rank * len(samples)
+        names, found = [], []
+        for part in range(parts):
+            batch = self._batch(samples[part * size : (part + 1) * size], first + part * size, state)
+            with self.fabric.no_backward_sync(network, enabled=part < parts - 1):
+                with self.fabric.autocast():
+                    terms = self.objective.terms(network, batch)
+                loss = self.objective.total(terms, self.network.parameters())
+                self.fabric.backward(loss / parts)
+            names = ["loss", *terms]
+            found.append(torch.stack([loss.detach(), *(term.detach() for term in terms.values())]).float())
+        mean = mean_over(self.fabric, torch.stack(found).mean(0))
+        return dict(zip(names, mean.tolist(), strict=True))
 
     def _validate(self, state: State, line: dict[str, Any]) -> None:
         """Scores the averaged weights and keeps the best ones."""
@@ -144,7 +188,7 @@ class Loop:
             average[name] = average[name].to(value.device).lerp(value.detach().float(), 1 - decay)
 
     def _save(self, state: State, optimiser: Any) -> None:
-        if self.state_folder is None:
+        if self.state_folder is None or not self.fabric.is_global_zero:
             return
         state.tensors["network"] = dict(self.network.state_dict())
         state.tensors["optimiser"] = optimiser_tensors(optimiser)
@@ -156,16 +200,21 @@ class Loop:
         return reading(self.sampler.scenes, groups, self.sampler.size, self.settings.workers)
 
     def _draws(self, step: int) -> list[Draw]:
-        """Which tiles a step takes: the same whenever and wherever they are read."""
+        """Which tiles this device takes of a step's: the same whenever and wherever they are read."""
         rng = np.random.default_rng([self.seed, step, 0])
-        return [self.sampler.place(rng) for _ in range(self.settings.batch)]
+        drawn = [self.sampler.place(rng) for _ in range(self.settings.batch)]
+        mine = self.settings.batch // self.fabric.world_size
+        return drawn[self.fabric.global_rank * mine :][:mine]
 
-    def _batch(self, samples: Sequence[Sample], device: torch.device, state: State) -> Batch:
-        images, valid, labels = prepared(samples, self.statistics, device)
-        generator = torch.Generator().manual_seed(hash_seed(self.seed, state.step))
-        images = {sensor: photometric(image, self.settings.photometric, generator) for sensor, image in images.items()}
-        rng = np.random.default_rng([self.seed, state.step, 1])
-        return Batch(images, valid, labels, state.step, state.step / self.steps, rng, state.scores)
+    def _batch(self, samples: Sequence[Sample], first: int, state: State) -> Batch:
+        """Samples as they are shown; what is drawn for each depends on its place in the training, and not on its neighbours."""
+        turns = np.arange(first, first + len(samples))
+        seeds = [hash_seed(self.seed, int(turn)) for turn in turns]
+        images, valid, labels = prepared(samples, self.statistics, self.fabric.device)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        images = photometric(images, self.settings.photometric, self.speckle, self.statistics, generators)
+        rng, draws = np.random.default_rng([self.seed, state.step, 1]), [np.random.default_rng(seed) for seed in seeds]
+        return Batch(images, valid, labels, turns, state.step / self.steps, rng, draws, state.scores)
 
     def _set_rate(self, optimiser: Any, step: int) -> float:
         """Linear warm-up, then a cosine to zero over all steps."""
@@ -185,21 +234,6 @@ class Loop:
         return [{"params": members, "share": share, "weight_decay": decay} for (share, decay), members in groups.items()]
 
 
-def photometric(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Gain and offset of each band and noise of each pixel, in standard deviations of the band: [B, C, H, W]."""
-    if not strength:
-        return image
-    shape = (*image.shape[:2], 1, 1)
-    gain, offset = (strength * torch.randn(shape, generator=generator) for _ in range(2))
-    noise = strength * torch.randn(image.shape, generator=generator)
-    return image * (1 + gain).to(image.device) + (offset + noise).to(image.device)
-
-
 def hash_seed(*parts: int) -> int:
     """A 63-bit seed of several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def precision() -> Any:
-    """bf16 on GPUs that have it, else full."""
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"

@@ -14,6 +14,7 @@ from dis2.config.training import LossWeights
 from dis2.losses import auxiliary_term, scales_term, segmentation_terms
 from dis2.models.layers import fold
 from dis2.models.prediction import Images, Prediction, Validity
+from dis2.training.views import Draws, Turns
 
 
 @dataclass
@@ -24,10 +25,14 @@ class Batch:
     valid: Validity
     labels: Tensor
     """[B, H, W]"""
-    step: int
+    turns: Turns
+    """The place of each sample among all of the training: [B]."""
     progress: float
     """How much of the training is done: 0 to 1."""
     rng: np.random.Generator
+    """The step's own."""
+    draws: Draws
+    """Each sample's own."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """The last validation, by combination."""
 
@@ -46,6 +51,8 @@ class Objective:
 
     whole_only = False
     """Does it train only on scenes that have every sensor?"""
+    learns_unlabelled = False
+    """Does it learn from tiles without labels, too?"""
 
     def __init__(self, sensors: tuple[str, ...], classes: Tensor, weights: LossWeights, teacher: nn.Module | None = None):
         self.sensors, self.classes, self.weights, self.teacher = sensors, classes, weights, teacher

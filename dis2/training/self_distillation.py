@@ -14,8 +14,10 @@ from dis2.training.views import three_views
 class Objective(objective.Objective):
     """Segmentation of every view, and KL from the network's own full view, which is not moved."""
 
+    learns_unlabelled = True
+
     def views(self, batch: Batch) -> np.ndarray:
-        return three_views(batch.there, self.sensors, batch.step, batch.scores, batch.rng)
+        return three_views(batch.there, self.sensors, batch.turns, batch.scores, batch.draws)
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         views = self.views(batch)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dis2.training import objective
 from dis2.training.objective import Batch
-from dis2.training.views import FLOOR, Availability
+from dis2.training.views import FLOOR, Availability, Draws
 
 SINGLES = 2
 """With the full view, as many views as all methods have."""
@@ -25,7 +25,7 @@ class Objective(objective.Objective):
     def views(self, batch: Batch, robustness: NDArray[np.floating] | None = None) -> Availability:
         there = batch.there
         fragile = np.zeros(there.shape) if robustness is None else -robustness
-        return np.stack([there, *drawn_singles(there, fragile, batch.rng)])
+        return np.stack([there, *drawn_singles(there, fragile, batch.draws)])
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         encoded = network.encode(batch.images, batch.valid)
@@ -33,10 +33,10 @@ class Objective(objective.Objective):
         return self.segmentation(network.decode(encoded, batch.tensor(views)), batch, len(views))
 
 
-def drawn_singles(there: Availability, fragility: NDArray[np.floating], rng: np.random.Generator) -> Availability:
+def drawn_singles(there: Availability, fragility: NDArray[np.floating], draws: Draws) -> Availability:
     """Single sensors of each sample, different ones if it has enough; none is drawn less often than by FLOOR: [2, B, N]."""
     drawn = np.zeros((SINGLES, *there.shape), bool)
-    for sample, (row, fragile) in enumerate(zip(there, fragility, strict=True)):
+    for sample, (row, fragile, rng) in enumerate(zip(there, fragility, draws, strict=True)):
         has = np.flatnonzero(row)
         if has.size:
             share = np.exp(CONTRAST * (fragile[has] - fragile[has].max()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from typing import Any
 
 import torch
@@ -37,19 +38,22 @@ class Objective(plain.Objective):
         valid = {sensor: shares[LEVELS] for sensor, shares in encoded.valid.items()}
         return {
             **self.segmentation(prediction, batch, len(views)),
-            "alignment": alignment_term(maps(encoded.shared, LEVELS), valid),
+            "alignment": alignment_term(maps(encoded.shared, LEVELS), valid, self.sensors),
             "domain": domain_term(encoded.taken_for, valid, self.sensors),
         }
 
 
-def alignment_term(shared: dict[str, Tensor], valid: dict[str, Tensor]) -> Tensor:
-    """L1 between the channel-normalised shared features [B, C, h, w] of two sensors where both are valid, the mean over pairs."""
+def alignment_term(shared: dict[str, Tensor], valid: dict[str, Tensor], sensors: tuple[str, ...]) -> Tensor:
+    """L1 between the channel-normalised shared features [B, C, h, w] of two sensors where both are valid, the mean over pairs.
+
+    A pair or sensor that a sample lacks counts 0, so that a term does not depend on what the other samples have.
+    """
     zero = next(iter(shared.values())).new_zeros((), dtype=torch.float32)
     pairs = [
         weighed_mean((normalised(shared[a]) - normalised(shared[b])).abs(), valid[a] * valid[b]).mean()
         for a, b in combinations(shared, 2)
     ]
-    return torch.stack(pairs).mean() if pairs else zero
+    return torch.stack(pairs).sum() / comb(len(sensors), 2) if pairs else zero
 
 
 def domain_term(taken_for: dict[str, Tensor], valid: dict[str, Tensor], sensors: tuple[str, ...]) -> Tensor:
@@ -59,4 +63,4 @@ def domain_term(taken_for: dict[str, Tensor], valid: dict[str, Tensor], sensors:
         whose = torch.full((len(logits),), sensors.index(sensor), device=logits.device)
         measured = valid[sensor].flatten(1).any(1)
         terms.append((measured * F.cross_entropy(logits.float(), whose, reduction="none")).mean())
-    return torch.stack(terms).mean()
+    return torch.stack(terms).sum() / len(sensors)

@@ -11,4 +11,4 @@ class Objective(objective.Objective):
     """Plain segmentation of the full view and of two single sensors."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return single_views(batch.there, batch.step)
+        return single_views(batch.there, batch.turns)

@@ -34,6 +34,12 @@ class State:
     """step and scores of the best validation"""
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    waited: float = 0.0
+    """seconds of these in which no tile was ready"""
+
+
+TOLD = ("step", "scores", "best", "history", "seconds", "waited")
+"""What a state says in its JSON; the rest are tensors."""
 
 
 def key_of(*parts: Any) -> str:
@@ -53,7 +59,7 @@ def save_state(folder: Path, key: str, state: State) -> None:
             },
             part,
         )
-    said = {"step": state.step, "scores": state.scores, "best": state.best, "history": state.history, "seconds": state.seconds}
+    said = {one: getattr(state, one) for one in TOLD}
     write_json(folder / "state.json", {"key": key, "tensors": name, **said})
     _remove(folder, keep=name)
 
@@ -91,7 +97,7 @@ def load_state(folder: Path, key: str) -> State | None:
     for name, tensor in flat.items():
         group, _, inner = name.partition("/")
         tensors.setdefault(group, {})[inner] = tensor
-    return State(said["step"], tensors, said["scores"], said["best"], said["history"], said["seconds"])
+    return State(tensors=tensors, **{one: said[one] for one in TOLD})
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> Tensors:

@@ -13,4 +13,4 @@ class Objective(objective.Objective):
     """Plain segmentation of whatever is drawn."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return drawn_views(batch.there, self.sensors, VIEWS, batch.rng)
+        return drawn_views(batch.there, self.sensors, VIEWS, batch.draws)

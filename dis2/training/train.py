@@ -24,19 +24,23 @@ from dis2.errors import UserError
 from dis2.files import whole
 from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
-from dis2.models.files import WEIGHTS, Card, build, check_fit, load, save
+from dis2.models.files import WEIGHTS, Card, Model, build, check_fit, load, save
 from dis2.models.registry import METHODS, TEACHER, Method, method_of
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import read_statistics
+from dis2.training.devices import started
+from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
 from dis2.training.state import State, discard_state, key_of
 from dis2.training.validate import Scorer, mious
 
 TILES = "tiles"
 """The folder beside a state in which scenes are kept unpacked."""
-SAME_TILES = {"cache", "cache_mb", "workers"}
-"""Settings by which the same tiles come another way: a training goes on with others."""
+SAME_TILES = {"cache", "cache_mb", "workers", "tensorboard"}
+"""Settings by which the same tiles come another way, or are told of elsewhere: a training goes on with others."""
+WAITING = 0.05
+"""The share of the time without tiles from which on it is said."""
 
 
 def train(
@@ -51,13 +55,18 @@ def train(
     state: Path | None,
     teacher: Path | None,
     combination: str | None = None,
+    origin: Path | None = None,
 ) -> None:
-    """Trains a method, or the specialist of one combination, and writes its weights, card, history and curves."""
+    """Trains a method, or the specialist of one combination, and writes its weights, card, history and curves.
+
+    From an origin, a model of the same method, it goes on with its weights on other data.
+    """
     if method != "teacher" and method not in METHODS:
         raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
     if seed < 0:
         raise UserError(f"--seed {seed}: must be 0 or more")
     torch.set_num_threads(settings.threads)
+    fabric = started(settings.devices)
     way = method_of(method)
     told = _statistics(statistics, data)
     data = _shown(data, method, way, combination)
@@ -65,16 +74,22 @@ def train(
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
-    guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher else None
     if way.one_size and model.tile is None:
         model = model.model_copy(update={"tile": settings.tile})
+    before = _origin(origin, method, data, model) if origin else None
+    if before:
+        told["sensors"] = before.card.statistics  # it knows its sensors by these
+    guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes])
-    kind = way.objective_module().Objective if settings.distillation else way.objective_module().Objective.undistilled()
+    distilled = settings.distillation and not (way.teacher and guide is None)
+    kind = way.objective_module().Objective if distilled else way.objective_module().Objective.undistilled()
     objective = kind(tuple(sensors), weights, settings.weights, guide)
-    scenes = Scenes(data, tiles, "train", *_cache(settings, state))
-    provenance = _provenance(way, scenes, tiles, data, teacher)
+    with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
+        scenes = Scenes(data, tiles, "train", *_cache(settings, state))
+        validate = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
+    provenance = _provenance(way, scenes, tiles, data, teacher, origin)
     same = [
         settings.model_dump(exclude=SAME_TILES),
         model.model_dump(),
@@ -83,19 +98,26 @@ def train(
         list(data.classes),
         told,
     ]
+    unlabelled = settings.unlabelled if objective.learns_unlabelled else 0.0
     loop = Loop(
+        fabric=fabric,
         network=network,
         objective=objective,
-        sampler=Sampler(scenes, settings.tile, objective.whole_only, settings.aligned),
+        sampler=Sampler(scenes, settings.tile, objective.whole_only, settings.aligned, settings.zoom, unlabelled),
         statistics=told["sensors"],
         settings=settings,
         steps=_steps(settings, way),
         seed=seed,
-        validate=_validator(data, settings, tiles, told["sensors"], objective.whole_only, state),
+        validate=validate,
         state_folder=state,
-        key=key_of(*same, method, seed, [provenance[name] for name in ("code", "data", "teacher")]),
+        key=key_of(*same, method, seed, [provenance[name] for name in ("code", "data", "teacher", "origin")]),
+        speckle=_speckle(settings, data),
+        origin=before.network.state_dict() if before else None,
+        events=Events(out / "events" if settings.tensorboard and fabric.is_global_zero else None),
     )
     done = loop.run()
+    if not fabric.is_global_zero:
+        return
     _write(out, loop, done, _card(data, model, settings, method, seed, told, loop, done, provenance))
     if state:
         shutil.rmtree(state / TILES, ignore_errors=True)
@@ -172,12 +194,37 @@ def _validator(
     return lambda network: mious(scorer.score(network, windows))
 
 
-def _provenance(way: Method, scenes: Scenes, tiles: Path, data: Data, teacher: Path | None) -> dict[str, Any]:
+def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Model:
+    """The trained model to go on from, if it is of this method, data and size."""
+    found = load(folder)
+    if found.card.method != method:
+        raise UserError(f"--from {folder}: a model of {found.card.method}, not of {method}; name that method, or another model")
+    check_fit(folder, found.card, data)
+    if found.card.settings != model:
+        raise UserError(f"--from {folder}: model: it has {found.card.settings}, the config {model}; give the same sizes")
+    return found
+
+
+def _speckle(settings: TrainingSettings, data: Data) -> dict[str, tuple[float, bool]]:
+    """The sensors that are seen through speckle: looks, and are their values decibels?"""
+    if unknown := set(settings.speckle) - set(data.sensors):
+        raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
+    found = {}
+    for sensor, looks in settings.speckle.items():
+        scaling = data.sensors[sensor].scaling
+        found[sensor] = looks, bool(scaling.decibels) or scaling.unit == "dB"
+    return found
+
+
+def _provenance(
+    way: Method, scenes: Scenes, tiles: Path, data: Data, teacher: Path | None, origin: Path | None
+) -> dict[str, Any]:
     validation = data.scenes_of("validation")
     return {
         "code": fingerprint("dis2.training.train", *way.modules),
         "data": {scene: digest_of(tiles / f"{scene}.zarr") for scene in (*scenes.stores, *validation)},
         "teacher": teacher and _digest(teacher / WEIGHTS),
+        "origin": origin and _digest(origin / WEIGHTS),
         "versions": {"dis2": __version__, "python": platform.python_version(), "torch": torch.__version__},
         "revision": _revision(),
     }
@@ -227,10 +274,12 @@ def _card(
         validation=done.best["validation"],
         training={
             "settings": settings.model_dump(mode="json"),
+            "labels": data.split.labels,
             "steps": loop.steps,
             "best_step": done.best["step"],
             "seconds": round(seconds, 1),
             "tiles_per_second": round(loop.steps * settings.batch / seconds, 2),
+            "waiting": round(done.waited / seconds, 3),
             "peak_memory_mb": round(memory / 2**20),
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "threads": settings.threads,
@@ -250,3 +299,9 @@ def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
         draw(done.history, f"{name}, seed {card.seed}", part)
     mean = sum(card.validation.values()) / len(card.validation)
     print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {loop.steps})", file=sys.stderr)
+    if (waiting := card.training["waiting"]) > WAITING:
+        print(
+            f"{name}: {100 * waiting:.0f} % of the time no tile was ready: reading is the bottleneck; raise training.cache_mb"
+            " so that the scenes fit, or training.workers",
+            file=sys.stderr,
+        )

@@ -18,7 +18,8 @@ from dis2.metrics import Calibration, Matrix, confusion, miou
 from dis2.models.inputs import inputs
 from dis2.models.prediction import Images, Validity
 from dis2.raster.grid import Window
-from dis2.tiles.dataset import Sample, Scenes, batches, fresh, stacked
+from dis2.tiles.augment import Sample
+from dis2.tiles.dataset import Scenes, batches, fresh, stacked
 
 Combination = tuple[str, ...]
 

@@ -69,7 +69,8 @@ def batch_of(images, valid, seed=0, step=0, progress=0.5, **changes):
     size = next(iter(images.values()))
     labels = torch.randint(CLASSES, (len(size), *size.shape[-2:]), generator=torch.Generator().manual_seed(seed))
     labels[:, :3] = IGNORE
-    return Batch(images, valid, labels, step, progress, np.random.default_rng(seed), **changes)
+    rng = np.random.default_rng(seed)
+    return Batch(images, valid, labels, step + np.arange(len(labels)), progress, rng, rng.spawn(len(labels)), **changes)
 
 
 def objective_of(method, teacher=None, settings=TINY):

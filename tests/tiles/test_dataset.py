@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.raster.grid import Window, windows
-from dis2.tiles.dataset import Sample, Sampler, Scenes, batches, fresh, padded, stacked, turned
+from dis2.tiles.augment import Sample, padded
+from dis2.tiles.dataset import CELL, Sampler, Scenes, batches, fresh, stacked
 from dis2.tiles.split import in_split
 from tests.made import data_of, store
 
@@ -143,13 +144,29 @@ def test_a_padded_sample_ends_with_what_is_neither_valid_nor_labelled(chips):
     )
 
 
-def test_sensors_validity_and_labels_turn_together_in_eight_ways():
-    tag = np.arange(36, dtype="uint8").reshape(6, 6)
-    sample = Sample({"thermal": np.stack([tag, tag])}, {"thermal": tag % 3 == 0}, tag, "fen", Window(0, 0, 6, 6))
-    ways = [turned(sample, way) for way in range(8)]
-    for it in ways:
-        assert (it.images["thermal"] == it.labels).all() and np.array_equal(it.valid["thermal"], it.labels % 3 == 0)
-    assert len({it.labels.tobytes() for it in ways}) == 8 and same(ways[0], sample)
+def test_tiles_of_more_or_less_ground_are_drawn_to_the_same_size(tmp_path):
+    labels = np.kron(np.arange(4, dtype="uint8").reshape(2, 2) % 3, np.ones((SIDE // 2, SIDE // 2), "uint8"))
+    store(tmp_path, "fen", images_of(SIDE, SIDE), labels)
+    scenes = Scenes(data_of({"fen": SCENE | {"split": "train"}}), tmp_path, "train")
+    sampler = Sampler(scenes, 32, whole_only=True, zoom=2.0)
+    places = [sampler.place(RNG(i)) for i in range(200)]
+    sides = np.array([place.side for place in places])
+    assert sides.min() < 18 and sides.max() > 60 and abs(np.median(sides) - 32) < 4
+    assert all(place.window.height == min(place.side, SIDE) for place in places)
+    assert {scenes.tile(place, 32).labels.shape for place in places} == {(32, 32)}
+
+
+def test_unlabelled_tiles_are_drawn_where_every_sensor_measured_and_only_as_often_as_asked_for(tmp_path):
+    labels, lidar = np.full((SIDE, SIDE), IGNORE, "uint8"), np.zeros((SIDE, SIDE), bool)
+    labels[:CELL, :CELL], lidar[-48:, -48:] = 1, True
+    store(tmp_path, "fen", images_of(SIDE, SIDE), labels, valid={"lidar": lidar})
+    scenes = Scenes(data_of({"fen": SCENE | {"split": "train"}}), tmp_path, "train")
+    for share in (0.0, 0.4):
+        sampler = Sampler(scenes, 16, whole_only=False, unlabelled=share)
+        tiles = [sampler.draw(RNG(i)) for i in range(400)]
+        unlabelled = [tile for tile in tiles if (tile.labels == IGNORE).all()]
+        assert all(tile.valid["lidar"].any() for tile in unlabelled)
+        assert abs(len(unlabelled) / 400 - share) < 0.08
 
 
 def test_half_of_the_tiles_are_drawn_for_a_class_so_that_rare_ones_are_met(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from dis2.errors import UserError
 from dis2.raster.grid import Window
 from dis2.tiles import dataset as module
-from dis2.tiles.dataset import Draw, Sampler, Scenes
+from dis2.tiles.augment import Draw
+from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.loader import reading
 from tests.made import data_of, store
 from tests.tiles.test_dataset import ONLY_THERMAL, RNG, SCENE, images_of, labels_of, same

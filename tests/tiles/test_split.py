@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter
 
 from dis2.raster.grid import Window
-from dis2.tiles.split import in_split
+from dis2.tiles.split import PATCH, in_split, labels_used
 from tests.made import data_of
 
 SCENE = {"sensors": {"thermal": "t.tif"}, "labels": "l.tif"}
@@ -80,3 +80,20 @@ def test_a_window_tells_what_the_whole_scene_tells(y, x, height, width):
 def test_by_scene_a_scene_is_of_its_split_alone(split):
     told = masks(data_of({"pond": SCENE | {"split": split}}))
     assert [mask.all() for mask in told] == [split == name for name in SPLITS] == [mask.any() for mask in told]
+
+
+def test_fewer_labels_are_patches_of_more_and_only_training_has_fewer():
+    whole = Window(0, 0, 600, 700)
+    by_share = {}
+    for share in (0.05, 0.2, 0.5, 1.0):
+        data = data_of({"pond": SCENE | {"split": "train"}}, split={"labels": share})
+        by_share[share] = labels_used(data, "pond", "train", whole, 600, 700)
+        assert abs(by_share[share].mean() - share) < 0.1
+        window = Window(100, 33, 50, 90)
+        assert (labels_used(data, "pond", "train", window, 600, 700) == by_share[share][window.slices]).all()
+    shares = sorted(by_share)
+    assert all((by_share[few] <= by_share[more]).all() for few, more in zip(shares, shares[1:], strict=False))
+    patches = by_share[0.5][: 9 * PATCH, : 10 * PATCH].reshape(9, PATCH, 10, PATCH)
+    assert (patches.all((1, 3)) == patches.any((1, 3))).all()
+    data = data_of({"pond": SCENE | {"split": "validation"}}, split={"labels": 0.05})
+    assert labels_used(data, "pond", "validation", whole, 600, 700).all()

@@ -102,11 +102,13 @@ def test_only_what_was_hidden_and_measured_is_compensated(teacher):
     assert terms(teacher, lacking, hidden)["compensation"] != 0
 
 
-def test_disentanglement_takes_only_samples_that_have_both_sensors(teacher, monkeypatch):
+def test_disentanglement_takes_only_samples_that_have_both_sensors_and_hide_the_target(teacher, monkeypatch):
+    """The first sample has every sensor; `eye`, which has holes and so is compensated too, is hidden in no view."""
     measured = []
     monkeypatch.setattr(distill, "disentanglement_term", lambda offer, source, target, both: measured.append(both) or offer.sum())
     terms(teacher, [whole(0), sample(("eye",), seed=1)], [[[True] * 3] * 2, [[True, False, False]] * 2])
-    assert measured and all(both.tolist() == [True, False] for both in measured)
+    assert {tuple(both.tolist()) for both in measured} == {(True, False), (False, False)}
+    assert sum(both.any() for both in measured) == 4 * 3  # echo and relief as targets of two sources each, at three levels
 
 
 def test_of_all_terms_only_features_come_in_and_leave_with_the_progress(teacher):

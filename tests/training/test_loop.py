@@ -1,10 +1,12 @@
 """The loop: the same bits from the same seed, whenever and however often it was killed."""
 
+import json
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,15 @@ from safetensors.torch import load_file
 from dis2.errors import UserError
 from dis2.models.files import build
 from dis2.models.registry import method_of
+from dis2.tiles.dataset import Scenes
 from dis2.training import curves
 from dis2.training import loop as module
-from dis2.training.loop import Interrupted, Loop, hash_seed, photometric
-from tests.training.tiny import CLASSES, MODEL, SENSORS, data, history, trained
+from dis2.training import train as train_module
+from dis2.training.loop import Interrupted, Loop, hash_seed
+from tests.training.tiny import CLASSES, MODEL, SENSORS, data, history, settings, trained
 
+ROOT = Path(__file__).parents[2]
+SCORED = ("validation", "mean_miou")
 METHODS = ["teacher", "dis2", "sensor-dropout", "singles+sd", "unet"]
 
 
@@ -136,7 +142,7 @@ trained(tiles, "dis2", out, teacher, state, save_every=2)
 @pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_to_the_same_bits(tiles, teacher, tmp_path, capsys):
     folders = [tiles, tmp_path / "out", teacher, tmp_path / "state"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, folders)], env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
     trained(tiles, "dis2", tmp_path / "out", teacher, tmp_path / "state", save_every=2)
@@ -176,7 +182,7 @@ def test_a_step_moves_every_parameter_whatever_its_batch_lacks(tiles, tmp_path, 
 
 
 def test_a_loss_that_is_not_finite_is_one_clear_line(tiles, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "photometric", lambda image, *_: image * torch.inf)
+    monkeypatch.setattr(module, "photometric", lambda images, *_: {s: image * torch.inf for s, image in images.items()})
     with pytest.raises(
         UserError, match=r"the loss is not finite at step 0 \(cross_entropy nan, .*; lower training.learning_rate"
     ) as error:
@@ -218,10 +224,53 @@ def test_seeds_of_different_parts_differ_and_fit_a_generator():
     assert len(seeds) == 400 and all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_photometric_changes_keep_to_each_band_and_sample_and_to_their_seed():
-    image = torch.randn(2, 3, 64, 64)
-    assert photometric(image, 0.0, torch.Generator()) is image
-    one, other = (photometric(image, 0.1, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert torch.equal(one, other)
-    change = (one - image).mean((2, 3))
-    assert len(change.flatten().unique()) == 6 and 0.02 < change.std() < 0.3 and 0.05 < (one - image).std() < 0.3
+def test_a_batch_in_parts_is_the_batch_as_a_whole(tiles, teacher, tmp_path):
+    """What is drawn for a sample, and what it weighs in every term, does not depend on its neighbours."""
+    wanted = {"batch": 4, "student_steps": 3, "photometric": 0.1}
+    whole, parts = (trained(tiles, "dis2", tmp_path / str(n), teacher, accumulate=n, **wanted) for n in (1, 4))
+    assert close(whole, parts)
+
+
+def close(one: Path, other: Path) -> bool:
+    """The same terms of the loss at every step, and the same weights, to what is left by adding in another order."""
+    a, b = (load_file(out / "weights.safetensors") for out in (one, other))
+    apart = sum((a[name] - b[name]).square().sum() for name in a) / sum(a[name].square().sum() for name in a)
+    terms = [[v for line in history(out) for k, v in line.items() if k not in SCORED] for out in (one, other)]
+    return apart.sqrt() < 1e-5 and np.allclose(*terms, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dis2", "sensor-dropout"])
+def test_two_processes_train_as_one_with_the_same_batch(method, tiles, teacher, tmp_path):
+    wanted = {"batch": 4, "student_steps": 3, "teacher_steps": 1, "validate_every": 2, "photometric": 0.1}
+    one = trained(tiles, method, tmp_path / "one", guide(method, teacher), **wanted)
+    told = {"data": data(), "model": MODEL, "training": settings(**wanted, devices=2)}
+    written = json.dumps({name: section.model_dump(mode="json") for name, section in told.items()})
+    command = [sys.executable, "-m", "dis2", "train", method, "--settings", written, "--seed", "3", "--tiles", tiles]
+    command += ["--statistics", tiles / "statistics.json", "--out", tmp_path / "two", "--state", tmp_path / "state"]
+    command += ["--teacher", teacher] if guide(method, teacher) else []
+    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("on validation") == 1 and not (tmp_path / "state").exists()
+    assert close(one, tmp_path / "two")
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="batch: 6 cannot be shared by 2 devices in 2 parts each"):
+        settings(batch=6, devices=2, accumulate=2)
+
+
+def test_patience_ends_a_training_that_gets_no_better(tiles, tmp_path, monkeypatch):
+    scores = iter([0.3, 0.5, 0.4, 0.45, 0.2])
+    monkeypatch.setattr(train_module, "_validator", lambda *_: lambda network: {"eye": next(scores)})
+    out = trained(tiles, "teacher", tmp_path, teacher_steps=30, validate_every=3, patience=2)
+    assert len(history(out)) == 12  # the best one after the sixth step, and two that are not better
+    assert json.loads((out / "model.json").read_text())["training"]["best_step"] == 6
+
+
+def test_time_without_a_tile_is_counted_and_said(tiles, tmp_path, monkeypatch, capsys):
+    tile = Scenes.tile
+    monkeypatch.setattr(Scenes, "tile", lambda *arguments: time.sleep(0.2) or tile(*arguments))
+    out = trained(tiles, "teacher", tmp_path)
+    assert json.loads((out / "model.json").read_text())["training"]["waiting"] > 0.05
+    assert "no tile was ready: reading is the bottleneck" in capsys.readouterr().err

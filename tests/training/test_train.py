@@ -31,7 +31,7 @@ def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, mod
     assert card.training["settings"] == settings().model_dump(mode="json") and card.training["steps"] == 6
     assert {"seconds", "tiles_per_second", "peak_memory_mb", "device", "threads"} <= set(card.training)
     assert set(card.provenance["data"]) == {"ant", "bee", "cat"} and card.provenance["teacher"]
-    assert set(card.provenance) == {"code", "data", "teacher", "versions", "revision"}
+    assert set(card.provenance) == {"code", "data", "origin", "teacher", "versions", "revision"}
 
 
 def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_for_no_other_one(tiles, teacher, tmp_path):
@@ -163,6 +163,39 @@ def test_a_teacher_of_other_statistics_is_refused(tiles, teacher, tmp_path):
     write_json(other / "statistics.json", told)
     with pytest.raises(UserError, match="statistics: the teacher was trained with others"):
         trained(other, "dis2", tmp_path / "out", teacher)
+
+
+@pytest.mark.parametrize("method", ["dis2", "sensor-dropout"])
+def test_a_model_goes_on_from_its_weights_and_its_view_of_the_sensors(method, tiles, model, tmp_path):
+    """With a rate of nearly nothing it stays what it was, whatever the statistics of the new scenes are; no teacher is needed."""
+    other = shutil.copytree(tiles, tmp_path / "tiles")
+    told = read_json(other / "statistics.json")
+    told["sensors"]["eye"]["mean"][0] += 5
+    write_json(other / "statistics.json", told)
+    out = trained(other, method, tmp_path / "out", origin=model(method), learning_rate=1e-12, ema=0.0)
+    before, after = (load_file(folder / "weights.safetensors") for folder in (model(method), out))
+    assert all(torch.allclose(before[name], after[name], atol=1e-8) for name in before)
+    cards = [read_json(folder / "model.json") for folder in (model(method), out)]
+    assert cards[0]["statistics"] == cards[1]["statistics"] and cards[1]["provenance"]["origin"]
+    assert cards[0]["validation"] == cards[1]["validation"]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("sensor-dropout", {}, "a model of dis2, not of sensor-dropout; name that method, or another model"),
+        ("dis2", {"model": MODEL.model_copy(update={"width": 8})}, "model: it has width=4 .*, the config width=8"),
+        ("dis2", {"data": data(dict(reversed(SENSORS.items())))}, "sensors: the model has eye .*the config relief"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_not_gone_on_from(method, changes, said, tiles, model, tmp_path):
+    with pytest.raises(UserError, match=said):
+        trained(tiles, method, tmp_path / "out", origin=model("dis2"), **changes)
+
+
+def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
+    with pytest.raises(UserError, match=r"training.speckle.radar: not one of the sensors \(eye, echo, relief\)"):
+        trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
 
 
 def test_a_student_is_no_teacher(tiles, model, tmp_path):

@@ -9,6 +9,11 @@ from hypothesis.extra.numpy import arrays
 from dis2.combinations import availability, combinations, name_of
 from dis2.training.views import FLOOR, drawn_views, dropped_views, single_views, three_views
 
+
+def generators(count, seed=0):
+    return np.random.default_rng(seed).spawn(count)
+
+
 NAMES = ("a", "b", "c", "d", "e")
 
 there = st.integers(2, 5).flatmap(lambda n: arrays(bool, st.tuples(st.integers(1, 6), st.just(n))))
@@ -17,12 +22,12 @@ there = st.integers(2, 5).flatmap(lambda n: arrays(bool, st.tuples(st.integers(1
 @settings(max_examples=80, deadline=None)
 @given(there, st.integers(0, 10**6), st.integers(0, 10**6))
 def test_views_show_only_what_is_there_and_something_where_there_is_anything(there, step, seed):
-    sensors, rng = NAMES[: there.shape[1]], np.random.default_rng(seed)
+    sensors, draws, turns = NAMES[: there.shape[1]], generators(len(there), seed), step + np.arange(len(there))
     for views in (
-        three_views(there, sensors, step, {}, rng),
-        dropped_views(there, 3, rng),
-        single_views(there, step),
-        drawn_views(there, sensors, 3, rng),
+        three_views(there, sensors, turns, {}, draws),
+        dropped_views(there, 3, draws),
+        single_views(there, turns),
+        drawn_views(there, sensors, 3, draws),
     ):
         assert views.shape == (3, *there.shape) and views.dtype == bool
         assert not (views & ~there).any()
@@ -33,7 +38,8 @@ def test_views_show_only_what_is_there_and_something_where_there_is_anything(the
 @given(there, st.integers(0, 10**6))
 def test_the_first_view_is_everything_and_the_second_a_single_sensor_if_the_sample_has_it(there, step):
     count = there.shape[1]
-    first, single, _ = three_views(there, NAMES[:count], step, {}, np.random.default_rng(0))
+    turns = step + np.arange(len(there))
+    first, single, _ = three_views(there, NAMES[:count], turns, {}, generators(len(there)))
     assert (first == there).all()
     for index, (row, has) in enumerate(zip(single, there, strict=True)):
         turn = (step + index) % count
@@ -43,7 +49,7 @@ def test_the_first_view_is_everything_and_the_second_a_single_sensor_if_the_samp
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_every_single_sensor_has_its_turn_and_the_third_view_is_any_other_subset(count):
     whole = np.ones((1, count), bool)
-    views = [three_views(whole, NAMES[:count], step, {}, np.random.default_rng(step)) for step in range(60)]
+    views = [three_views(whole, NAMES[:count], np.array([step]), {}, generators(1, step)) for step in range(60)]
     assert {tuple(view[1, 0]) for view in views[:count]} == {tuple(row) for row in np.eye(count, dtype=bool)}
     assert all((view[2, 0] != view[1, 0]).any() for view in views)
     assert {int(view[2, 0].sum()) for view in views} == set(range(1, count))
@@ -53,7 +59,7 @@ def test_worse_subsets_are_shown_more_often_and_none_below_the_floor():
     sensors = NAMES[:4]
     subsets = [c for c in combinations(sensors) if len(c) < 4]
     scores = {name_of(c): 0.99 for c in subsets} | {"a+b": 0.01}
-    drawn = three_views(np.ones((20_000, 4), bool), sensors, 0, scores, np.random.default_rng(0))[2]
+    drawn = three_views(np.ones((20_000, 4), bool), sensors, np.arange(20_000), scores, generators(20_000))[2]
     share = {c: (drawn == availability(c, sensors)).all(1).mean() for c in subsets}
     assert share["a", "b"] > 0.4 and sum(share.values()) == pytest.approx(1)
     even = 1 / len(subsets)
@@ -62,35 +68,44 @@ def test_worse_subsets_are_shown_more_often_and_none_below_the_floor():
 
 @pytest.mark.parametrize("scores", [{}, dict.fromkeys(("a", "b", "c", "a+b", "a+c", "b+c"), 1.0)])
 def test_without_a_difference_between_subsets_the_draw_is_even(scores):
-    drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], 0, scores, np.random.default_rng(0))[2]
+    drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], np.arange(9000), scores, generators(9000))[2]
     np.testing.assert_allclose(drawn.mean(0), 8 / 15, atol=0.03)  # of 5 subsets 3 pairs and 2 singles, 8 sensors in all
 
 
 def test_dropped_sensors_are_half_of_them_and_every_combination_is_met():
-    drawn = dropped_views(np.ones((8000, 3), bool), 1, np.random.default_rng(0))[0]
+    drawn = dropped_views(np.ones((8000, 3), bool), 1, generators(8000))[0]
     assert len(np.unique(drawn, axis=0)) == 7
     np.testing.assert_allclose(drawn.mean(0), 0.5 + 1 / 24, atol=0.03)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_single_views_are_everything_and_two_different_sensors_each_as_often(count):
-    views = np.stack([single_views(np.ones((2, count), bool), step) for step in range(count)])
+    views = np.stack([single_views(np.ones((2, count), bool), step + np.arange(2)) for step in range(count)])
     assert views[:, 0].all() and (views[:, 1:].sum(-1) == 1).all() and (views[:, 1] != views[:, 2]).any(-1).all()
     assert (views[:, 1:].sum((0, 1)) == 2).all()
 
 
 def test_drawn_views_are_every_combination_as_often():
-    drawn = drawn_views(np.ones((7000, 3), bool), NAMES[:3], 1, np.random.default_rng(0))[0]
+    drawn = drawn_views(np.ones((7000, 3), bool), NAMES[:3], 1, generators(7000))[0]
     found, times = np.unique(drawn, axis=0, return_counts=True)
     assert len(found) == 7
     np.testing.assert_allclose(times, 1000, atol=100)
 
 
+DRAWN = (
+    lambda turns, draws: three_views(np.ones((len(turns), 3), bool), NAMES[:3], turns, {}, draws),
+    lambda turns, draws: dropped_views(np.ones((len(turns), 3), bool), 3, draws),
+    lambda turns, draws: drawn_views(np.ones((len(turns), 3), bool), NAMES[:3], 3, draws),
+)
+
+
 def test_the_same_seed_draws_the_same_views():
-    whole = np.ones((4, 3), bool)
-    for draw in (
-        lambda rng: three_views(whole, NAMES[:3], 1, {}, rng),
-        lambda rng: dropped_views(whole, 3, rng),
-        lambda rng: drawn_views(whole, NAMES[:3], 3, rng),
-    ):
-        assert (draw(np.random.default_rng(5)) == draw(np.random.default_rng(5))).all()
+    for draw in DRAWN:
+        assert (draw(np.arange(4), generators(4, 5)) == draw(np.arange(4), generators(4, 5))).all()
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_what_a_sample_is_shown_with_does_not_depend_on_how_its_batch_is_divided(draw):
+    whole = draw(np.arange(6), generators(6))
+    parts = [draw(np.arange(6)[part], generators(6)[part]) for part in (slice(0, 2), slice(2, 3), slice(3, 6))]
+    assert (whole == np.concatenate(parts, 1)).all()

@@ -97,11 +97,12 @@ def trained(
     state: Path | None = None,
     seed: int = 3,
     combination: str | None = None,
+    origin: Path | None = None,
     **changes,
 ) -> Path:
     """The folder of a model that was trained on the tiles."""
     wanted = changes.pop("data", data()), changes.pop("model", MODEL), settings(**changes)
-    train(*wanted, method, seed, tiles, tiles / "statistics.json", out, state, teacher, combination)
+    train(*wanted, method, seed, tiles, tiles / "statistics.json", out, state, teacher, combination, origin)
     return out
 
 
