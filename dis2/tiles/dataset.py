@@ -209,7 +209,7 @@ class Sampler:
             for strip in blocks(chip.height, chip.width, STRIP):
                 place = strip._replace(y=chip.y + strip.y, x=chip.x + strip.x)
                 measured = self.scenes.measured(scene, place)
-                complete: NDArray[np.bool_] = measured.all(0)
+                complete = np.asarray(measured.all(0))
                 seen = complete if self.whole_only else measured.any(0)
                 labels = np.where(seen, self.scenes.labels(scene, place), IGNORE)
                 for cell in blocks(strip.height, strip.width, CELL):
