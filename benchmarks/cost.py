@@ -1,15 +1,17 @@
 """What each method costs: dis2 beside the published form and every rival of the registry, on the CPU or the GPU that is there.
 
-    python benchmarks/cost.py [--sizes 256 512] [--methods METHOD ...] [--part methods sensors comparison] [--out FILE]
+    python benchmarks/cost.py [--part PART ...] [--sizes 256 512] [--methods METHOD ...] [--rounds 3] [--out FILE]
 
 Two sensors of 3 and 1 bands, 5 classes, width 32, as published. Three parts: every combination's cost by method and size; the
 parameters of dis2 by the number of sensors; and dis2 against the published form at equal width, measured in turns, without the
-dropout of the published form. Time is the processor's (on a GPU the clock's). What a figure is: `dis2/evaluation/cost.py`.
+dropout of the published form. Time is the processor's (on a GPU the clock's), the median of so many rounds. What a figure is:
+`dis2/evaluation/cost.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,21 +24,21 @@ from dis2.config.model import ModelSettings
 from dis2.evaluation import meter
 from dis2.evaluation.cost import MIB, Step, Subject, aligned, machine
 from dis2.models.registry import METHODS
-from dis2.progress import track
 from dis2.training import objective
 
 SENSORS, CLASSES, WIDTH = {"rgb": 3, "dsm": 1}, 5, 32
-TURNS = 3
+ORIGINAL = 107.1
+"""GFLOP of full inference at 512 pixels of the authors' own code, of layers, branches that nothing reads included."""
 
 
-def subject(method: str, size: int) -> Subject:
+def subject(method: str, size: int, rounds: int = 1) -> Subject:
     tile = size if METHODS[method].one_size else None
     it = Subject(method, SENSORS, CLASSES, size, ModelSettings(width=WIDTH, tile=tile))
-    it.clock = time.process_time if it.device.type == "cpu" else time.perf_counter
+    it.clock, it.rounds = time.process_time if it.device.type == "cpu" else time.perf_counter, rounds
     return it
 
 
-def of_methods(methods: Sequence[str], sizes: Sequence[int]) -> Iterator[str]:
+def of_methods(methods: Sequence[str], sizes: Sequence[int], rounds: int) -> Iterator[str]:
     """A table a size; methods that share a network share its rows, and differ in what a step of their training costs."""
     for size in sizes:
         rows = [("network", "sensors", "stored", "used", "GFLOP", "inference ms", "MiB", "step ms", "MiB", "saved MiB")]
@@ -44,9 +46,10 @@ def of_methods(methods: Sequence[str], sizes: Sequence[int]) -> Iterator[str]:
         by_network: dict[str, list[str]] = {}
         for method in methods:
             by_network.setdefault(METHODS[method].network, []).append(method)
-        for sharing in track(by_network.values(), f"{size} pixels", "network"):
-            rows += _rows(", ".join(sharing), subject(sharing[0], size))
-            steps += [(method, *_figures(subject(method, size).recipe())) for method in sharing]
+        for sharing in by_network.values():
+            rows += _rows(", ".join(sharing), subject(sharing[0], size, rounds))
+            steps += [(method, *_figures(subject(method, size, rounds).recipe())) for method in sharing]
+            print(rows[-1], steps[-len(sharing) :], file=sys.stderr, flush=True)
         yield f"## {size} x {size} pixels\n\n{aligned(rows)}\n\n{aligned(steps)}"
 
 
@@ -75,9 +78,19 @@ def of_sensors() -> str:
     return f"## Parameters of dis2 by sensors\n\n{aligned(rows)}"
 
 
-def comparison(size: int) -> str:
+def arithmetic(size: int) -> str:
+    """Inference with all sensors of the published form, as the authors' code was counted, and of dis2."""
+    rows = [("inference, all sensors", "GFLOP of layers", "with the products within attention")]
+    for method in ("paper", "dis2"):
+        run = subject(method, size).forward(tuple(SENSORS))
+        rows.append((method, *(f"{meter.operations(run, attention) / 1e9:.1f}" for attention in (False, True))))
+    told = f"The authors' own code: {ORIGINAL} GFLOP of layers at 512 pixels, with branches that nothing reads."
+    return f"## Arithmetic, {size} x {size} pixels\n\n{aligned(rows)}\n\n{told}"
+
+
+def comparison(size: int, rounds: int) -> str:
     """dis2 on one availability against the published form's full and missing branch; inference with all sensors."""
-    ours, published = subject("dis2", size), subject("paper", size)
+    ours, published = subject("dis2", size, rounds), subject("paper", size, rounds)
     for layer in published.network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
@@ -101,25 +114,28 @@ def comparison(size: int) -> str:
 
 
 def _turns(runs: Sequence[meter.Run], it: Subject) -> list[float]:
-    return meter.medians(runs, TURNS, it.device, it.clock)
+    return meter.medians(runs, it.rounds, it.device, it.clock)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--part", nargs="+", default=["comparison", "sensors", "methods"])
+    parts = ["comparison", "arithmetic", "sensors", "methods"]
+    parser.add_argument("--part", nargs="+", default=parts, choices=parts)
+    parser.add_argument("--rounds", type=int, default=3, help="the runs that a time is the median of")
     parser.add_argument("--out", type=Path, help="also write the tables to this file (Markdown)")
     arguments = parser.parse_args()
-    parts = {
-        "comparison": lambda: (comparison(size) for size in arguments.sizes[-1:]),
+    tables = {
+        "comparison": lambda: (comparison(size, arguments.rounds) for size in arguments.sizes[-1:]),
+        "arithmetic": lambda: (arithmetic(size) for size in arguments.sizes[-1:]),
         "sensors": lambda: iter([of_sensors()]),
-        "methods": lambda: of_methods(arguments.methods, arguments.sizes),
+        "methods": lambda: of_methods(arguments.methods, arguments.sizes, arguments.rounds),
     }
     told = [f"# Cost\n\n{', '.join(map(str, machine().values()))}; width {WIDTH}, {SENSORS}, {CLASSES} classes, batch 1"]
     print(told[0], flush=True)
     for part in arguments.part:
-        for table in parts[part]():
+        for table in tables[part]():
             print(f"\n{table}", flush=True)
             told.append(table)
     if arguments.out:

@@ -2,7 +2,7 @@
 
 A GFLOP is 10^9 floating-point operations, two for every multiply-add, of matrix products, convolutions and attention. Memory is
 what a run has allocated at its peak beside weights and images; what is saved is what its forward pass keeps for the backward one.
-Time is the median of several runs after some that do not count. On a GPU that has bf16, arithmetic is in bf16, as in training.
+Time is the median of several runs after one that does not count. On a GPU that has bf16, arithmetic is in bf16, as in training.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from dis2.models.registry import METHODS, method_of
 from dis2.training import objective
 from dis2.training.objective import Batch, Objective
 
-INFERENCES, STEPS = 5, 3
-"""How many runs the median is of."""
+ROUNDS = 3
+"""How many runs a time is the median of."""
 
 MIB = 2**20
 
@@ -67,6 +67,7 @@ class Subject:
         self.labels = torch.randint(classes, (1, size, size), device=self.device)
         self.classes = torch.ones(classes, device=self.device)
         self.clock: Callable[[], float] = time.perf_counter
+        self.rounds = ROUNDS
 
     @property
     def stored(self) -> int:
@@ -77,8 +78,9 @@ class Subject:
         run = self.forward(combination)
         used, operations = meter.read(run, self.network), meter.operations(run)
         bare = torch.inference_mode()(run)
-        (seconds,) = meter.medians([bare], INFERENCES, self.device, self.clock)
-        return Inference(used, operations / 1e9, 1e3 * seconds, meter.peak(bare, self.device) / MIB)
+        peak = meter.peak(bare, self.device)
+        (seconds,) = meter.medians([bare], self.rounds, self.device, self.clock, warm=True)
+        return Inference(used, operations / 1e9, 1e3 * seconds, peak / MIB)
 
     def step(self, combination: tuple[str, ...]) -> Step:
         """Plain segmentation of one combination: the same loss for every method."""
@@ -92,7 +94,7 @@ class Subject:
         saved = self.saved(combination, kind)
         run = self.backward(combination, kind)
         peak = meter.peak(run, self.device)
-        (seconds,) = meter.medians([run], STEPS, self.device, self.clock)
+        (seconds,) = meter.medians([run], self.rounds, self.device, self.clock, warm=True)
         return Step(1e3 * seconds, peak / MIB, saved / MIB)
 
     def forward(self, combination: tuple[str, ...]) -> meter.Run:

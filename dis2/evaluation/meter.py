@@ -46,12 +46,16 @@ def read(run: Run, network: nn.Module) -> int:
     return reads.count
 
 
-def operations(run: Run) -> int:
-    """Floating-point operations of matrix products, convolutions and attention: two for every multiply-add."""
+def operations(run: Run, attention: bool = True) -> int:
+    """Floating-point operations of matrix products, convolutions and attention: two for every multiply-add.
+
+    Without attention, of layers alone: the products within attention, of queries, keys and values, have no parameters.
+    """
     unknown = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
     with FlopCounterMode(display=False, custom_mapping=unknown) as counter:
         run()
-    return counter.get_total_flops()
+    counts = counter.get_flop_counts()["Global"]
+    return sum(count for operation, count in counts.items() if attention or "attention" not in str(operation))
 
 
 def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *rest: object, **named: object) -> int:
@@ -59,9 +63,14 @@ def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *rest: obj
     return sdpa_flop_count(query, key, value)
 
 
-def medians(runs: Sequence[Run], repeats: int, device: torch.device, clock: Callable[[], float]) -> list[float]:
-    """Seconds by the clock of each of several runs, which take turns so that a busy moment meets all of them."""
-    for run in runs:
+def medians(
+    runs: Sequence[Run], repeats: int, device: torch.device, clock: Callable[[], float], warm: bool = False
+) -> list[float]:
+    """Seconds by the clock of each of several runs, which take turns so that a busy moment meets all of them.
+
+    Unless they are warm, each runs once before.
+    """
+    for run in () if warm else runs:
         run()
     taken: list[list[float]] = [[] for _ in runs]
     for _ in range(repeats):

@@ -42,10 +42,14 @@ class Scale:
 
 def scale_of(source: rasterio.DatasetReader, bands: Sequence[int], settings: Scaling) -> Scale | None:
     """What the config says, or the file itself by its scale and offset; None where numbers are values already."""
+    return scale_by([(source.scales[i - 1], source.offsets[i - 1]) for i in bands], settings)
+
+
+def scale_by(own: Sequence[tuple[float, float]], settings: Scaling) -> Scale | None:
+    """What the config says, or else each band's own factor and offset; None where numbers are values already."""
+    linear = own
     if settings.linear:
-        linear = [(1.0 if settings.factor is None else settings.factor, settings.offset or 0.0)] * len(bands)
-    else:
-        linear = [(source.scales[i - 1], source.offsets[i - 1]) for i in bands]
+        linear = [(1.0 if settings.factor is None else settings.factor, settings.offset or 0.0)] * len(own)
     if set(linear) == {(1.0, 0.0)} and settings.decibels is None and settings.clip is None:
         return None
     factor, offset = np.array(linear, np.float64).T[:, :, None, None]

@@ -1,4 +1,8 @@
-"""SGMA-style training: everything that is there, and single sensors, the fragile ones more often."""
+"""SGMA-style training: everything that is there, and single sensors, the fragile ones more often.
+
+As in the paper, a single sensor is drawn by the inverse of its robustness, and the full view weighs twice what is drawn.
+Different here: two single sensors are drawn and not one, so that there are as many views as all methods have.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +12,51 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dis2.losses import auxiliary_term
+from dis2.models.prediction import Features, Prediction
 from dis2.training import objective
 from dis2.training.objective import Batch
-from dis2.training.views import FLOOR, Availability, Draws
+from dis2.training.views import Availability, Draws
 
 SINGLES = 2
-"""With the full view, as many views as all methods have."""
 
-CONTRAST = 10.0
-"""A sensor is drawn e^10 times as often per unit of cosine by which it agrees less with the prototypes of the classes."""
+FULL = 2 / 3
+"""What the full view weighs; the single sensors weigh the rest."""
+
+LEAST = 1e-3
+"""A sensor that has no more than this share of the fusion is as fragile as can be."""
 
 
 class Objective(objective.Objective):
-    """Plain segmentation of the full view and of single sensors, drawn by how fragile they are now."""
+    """Segmentation of the full view and of single sensors, drawn by how fragile they are now."""
 
     def views(self, batch: Batch, robustness: NDArray[np.floating] | None = None) -> Availability:
         there = batch.there
-        fragile = np.zeros(there.shape) if robustness is None else -robustness
-        return np.stack([there, *drawn_singles(there, fragile, batch.draws)])
+        robust = np.ones(there.shape) if robustness is None else robustness
+        return np.stack([there, *drawn_singles(there, robust, batch.draws)])
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         encoded = network.encode(batch.images, batch.valid)
         views = self.views(batch, encoded.robustness.cpu().numpy())
-        return self.segmentation(network.decode(encoded, batch.tensor(views)), batch, len(views))
+        prediction = network.decode(encoded, batch.tensor(views))
+        full = self.segmentation(_rows(prediction, slice(encoded.batch)), batch, 1)
+        single = self.segmentation(_rows(prediction, slice(encoded.batch, None)), batch, SINGLES)
+        terms = {name: FULL * term + (1 - FULL) * single[name] for name, term in full.items()}
+        return {**terms, "auxiliary": auxiliary_term(prediction.features.auxiliary, batch.valid, batch.labels, self.classes)}
 
 
-def drawn_singles(there: Availability, fragility: NDArray[np.floating], draws: Draws) -> Availability:
-    """Single sensors of each sample, different ones if it has enough; none is drawn less often than by FLOOR: [2, B, N]."""
+def _rows(prediction: Prediction, rows: slice) -> Prediction:
+    """The maps of some views."""
+    return Prediction(prediction.logits[rows], Features([x[rows] for x in prediction.features.scales]))
+
+
+def drawn_singles(there: Availability, robustness: NDArray[np.floating], draws: Draws) -> Availability:
+    """Single sensors of each sample, different ones if it has enough, as often as the inverse of their robustness: [2, B, N]."""
     drawn = np.zeros((SINGLES, *there.shape), bool)
-    for sample, (row, fragile, rng) in enumerate(zip(there, fragility, draws, strict=True)):
+    for sample, (row, robust, rng) in enumerate(zip(there, robustness, draws, strict=True)):
         has = np.flatnonzero(row)
         if has.size:
-            share = np.exp(CONTRAST * (fragile[has] - fragile[has].max()))
-            chance = FLOOR / has.size + (1 - FLOOR) * share / share.sum()
-            singles = rng.choice(has, min(SINGLES, has.size), replace=False, p=chance)
+            fragility = 1 / np.maximum(robust[has].astype(float), LEAST)
+            singles = rng.choice(has, min(SINGLES, has.size), replace=False, p=fragility / fragility.sum())
             drawn[np.arange(SINGLES), sample, np.resize(singles, SINGLES)] = True
     return drawn

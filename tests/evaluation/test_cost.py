@@ -15,8 +15,7 @@ WORDS = ["cost", "--sensors", "eye=4,echo=2", "--classes", "3", "--size", "32", 
 
 @pytest.fixture(autouse=True)
 def once(monkeypatch):
-    monkeypatch.setattr(cost, "INFERENCES", 1)
-    monkeypatch.setattr(cost, "STEPS", 1)
+    monkeypatch.setattr(cost, "ROUNDS", 1)
 
 
 def subject(method):

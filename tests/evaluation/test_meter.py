@@ -45,6 +45,7 @@ def test_a_multiply_add_is_two_operations():
     assert meter.operations(lambda: torch.ones(5, 6) @ torch.ones(6, 7)) == 2 * 5 * 6 * 7
     with torch.no_grad():
         assert meter.operations(lambda: F.scaled_dot_product_attention(q, q, q)) == 2 * (2 * 2 * 10 * 10 * 4)
+        assert meter.operations(lambda: F.scaled_dot_product_attention(q @ q.mT @ q, q, q), attention=False) == 2 * (2 * 800)
 
 
 def test_the_peak_is_what_is_alive_at_once():
@@ -92,3 +93,4 @@ def test_runs_take_turns_and_the_median_ignores_the_first_of_each():
     several = [runs("a", [100, 1, 9, 2]), runs("b", [100, 5, 4, 3])]
     assert meter.medians(several, 3, CPU, lambda: now[0]) == [2, 4]
     assert "".join(order) == "ab" + "ab" * 3
+    assert meter.medians([runs("c", [7, 6, 8])], 3, CPU, lambda: now[0], warm=True) == [7]

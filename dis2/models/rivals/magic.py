@@ -17,10 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.config.model import ModelSettings
-from dis2.losses import weighed_mean
 from dis2.models.layers import LEVELS, NormReLU, widths
 from dis2.models.prediction import Encoded, Images, Measured, Validity
-from dis2.models.rivals.network import FusionNetwork, SharedEncoders, averaged, maps, shares, side_by_side
+from dis2.models.rivals.network import FusionNetwork, SharedEncoders, averaged, maps, mean_where_valid, shares, side_by_side
 from dis2.models.slots import Shown
 
 POOLS = (3, 5, 7)
@@ -63,4 +62,4 @@ def similarities(encoded: Encoded, sensors: tuple[str, ...]) -> Tensor:
     coarse, valid = maps(encoded, LEVELS), {sensor: shares[LEVELS] for sensor, shares in encoded.valid.items()}
     aggregate = averaged(coarse, valid)  # [B, C, h, w]
     cosines = {sensor: F.cosine_similarity(x, aggregate, dim=1).unsqueeze(1) for sensor, x in coarse.items()}
-    return side_by_side({sensor: weighed_mean(x, valid[sensor]) for sensor, x in cosines.items()}, sensors)
+    return side_by_side({s: mean_where_valid(x, valid[s]).squeeze(1) for s, x in cosines.items()}, sensors)

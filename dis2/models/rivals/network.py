@@ -89,6 +89,11 @@ def averaged(features: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> T
     return reduce(torch.add, [weighed(x, weights[sensor] / total) for sensor, x in features.items()])
 
 
+def mean_where_valid(x: Tensor, share: Tensor) -> Tensor:
+    """The mean of a map over what is valid of it: [B, C]."""
+    return (share * x).sum((2, 3)) / share.sum((2, 3)).clamp_min(EPSILON)
+
+
 def side_by_side(found: Mapping[str, Tensor], sensors: tuple[str, ...]) -> Tensor:
     """A number of every sensor and sample [B], 0 for sensors that were not measured: [B, N]."""
     nothing = torch.zeros_like(next(iter(found.values())))

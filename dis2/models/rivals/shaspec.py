@@ -19,7 +19,7 @@ from dis2.config.model import ModelSettings
 from dis2.models.encoder import Encoders
 from dis2.models.layers import joined, weighed
 from dis2.models.prediction import Encoded, Images, Measured, Validity
-from dis2.models.rivals.network import EPSILON, FusionNetwork, SharedEncoders, averaged, channels, maps, shares
+from dis2.models.rivals.network import FusionNetwork, SharedEncoders, averaged, channels, maps, mean_where_valid, shares
 from dis2.models.slots import Shown
 
 
@@ -48,7 +48,9 @@ class Network(FusionNetwork):
         shared, own = super().encode(images, valid, measured), self.own(images, valid, measured)
         slots = [self._slots(maps(shared, level), maps(own, level), project) for level, project in enumerate(self.project)]
         stems, levels = slots[0], {sensor: [level[sensor] for level in slots[1:]] for sensor in slots[0]}
-        taken_for = {s: self.tell(_mean(x, own.valid[s][-1])) for s, x in maps(own, 4).items()} if self.training else {}
+        taken_for = (
+            {s: self.tell(mean_where_valid(x, own.valid[s][-1])) for s, x in maps(own, 4).items()} if self.training else {}
+        )
         kept = shared.valid, shared.size, shared.batch, shared.complete
         return SharedAndOwn(stems, levels, *kept, shared=shared, taken_for=taken_for)
 
@@ -68,8 +70,3 @@ class Network(FusionNetwork):
             ]
             fused.append(join(joined(filled)))
         return fused, []
-
-
-def _mean(x: Tensor, share: Tensor) -> Tensor:
-    """The mean over what is valid: [B, C]."""
-    return (share * x).sum((2, 3)) / share.sum((2, 3)).clamp_min(EPSILON)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dis2.models.files import build
-from dis2.models.rivals.network import averaged, side_by_side
+from dis2.models.layers import widths
+from dis2.models.rivals.network import averaged, mean_where_valid, side_by_side
 from tests.models.tester import SENSORS, TINY, complete, fresh, sample
 
 FUSION_RIVALS = ["shaspec", "mmformer", "magic", "sgma"]
@@ -62,8 +63,14 @@ def test_the_trunk_is_the_same_for_all_sensors(method):
 
 
 @pytest.mark.parametrize("method", ["magic", "sgma"])
-def test_one_more_sensor_costs_its_stem_and_nothing_else(method):
+def test_one_more_sensor_costs_its_stem_and_its_projections_and_nothing_else(method):
     bands, channels = 5, TINY.width // 2
     stem = 9 * (bands + 1) * channels + 3 * channels  # a convolution with its bias, and a norm's scale and shift
+    projections = sum(c * c + 3 * c for c in widths(TINY.width)) if method == "sgma" else 0
     less, more = (parameters(method, sensors) for sensors in (SENSORS, SENSORS | {"new": bands}))
-    assert more - less == stem
+    assert more - less == stem + projections
+
+
+def test_the_mean_of_a_map_is_that_of_its_valid_part_and_nothing_without_any():
+    x, share = torch.tensor([[[[1.0, 3.0]], [[5.0, 9.0]]]] * 2), torch.tensor([[[[1.0, 0.5]]], [[[0.0, 0.0]]]])
+    assert mean_where_valid(x, share).tolist() == [[pytest.approx(2.5 / 1.5), pytest.approx(9.5 / 1.5)], [0, 0]]
