@@ -49,7 +49,9 @@ class Sensor(Section):
     """One named source of rasters."""
 
     bands: int = Field(ge=1, description="how many bands its files have together")
-    kind: Literal["image", "surface"] = Field("image", description="surface: heights, registered to surfaces by Nuth and Kääb")
+    kind: Literal["image", "surface"] = Field(
+        "image", description="surface: heights, registered to surfaces by Nuth and Kääb (the first one, if the reference is none)"
+    )
     relief: int = Field(0, ge=0, description="take heights relative to their mean within this many pixels (0: as they are)")
     nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")

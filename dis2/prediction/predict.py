@@ -24,7 +24,7 @@ from dis2.prediction.maps import open_map
 from dis2.prediction.stitch import stitch
 from dis2.progress import bar
 from dis2.raster.grid import Grid, Shift, Window, windows
-from dis2.raster.register import match_sensor
+from dis2.raster.register import find
 from dis2.raster.scene import covering, open_sensor, places, reference_sensor, scene_grid
 from dis2.raster.shifts import read_shifts
 from dis2.raster.warp import grid_of
@@ -179,17 +179,14 @@ def register_now(rasters: Rasters) -> dict[str, Shift]:
     """Each sensor's shift, found on the fly; what was done, or why nothing was, is said."""
     if rasters.grid.pixels or not rasters.grid.registration.enabled:
         return {}
-    anchor = reference_sensor(rasters.data, rasters.grid, rasters.scene)
-    others = [sensor for sensor in rasters.sensors if sensor != anchor]
-    if not others:
-        print(f"not registered: {anchor} is the only sensor", file=sys.stderr)
-    shifts = {}
-    for sensor in others:
-        found = match_sensor(rasters.data, rasters.grid, rasters.scene, sensor, anchor, rasters.place)
-        shifts[sensor] = found.shift
-        beside = f"lies {found.shift.dx:+.2f}, {found.shift.dy:+.2f} pixels beside {anchor}, which is put right"
-        print(f"{sensor}: {beside if found.accepted else f'left as georeferenced ({found.reason})'}", file=sys.stderr)
-    return shifts
+    found = find(rasters.data, rasters.grid, rasters.scene, rasters.place)
+    if len(found) == 1:
+        print(f"not registered: {next(iter(found))} is the only sensor", file=sys.stderr)
+    for sensor, (to, match) in found.items():
+        if sensor != to:
+            beside = f"lies {match.shift.dx:+.2f}, {match.shift.dy:+.2f} pixels beside {to}, which is put right"
+            print(f"{sensor}: {beside if match.accepted else f'left as georeferenced ({match.reason})'}", file=sys.stderr)
+    return {sensor: match.shift for sensor, (to, match) in found.items() if sensor != to}
 
 
 def write_maps(

@@ -129,12 +129,14 @@ def starts(length: int, size: int, overlap: int = 0) -> list[int]:
     return [*range(0, length - size, size - overlap), length - size]
 
 
-def blocks(height: int, width: int, side: int, under: Window | None = None) -> Iterator[Window]:
-    """Windows on multiples of a side that cover height x width once (or just those under a window); the last ones are cut."""
-    top, left, tall, wide = under or (0, 0, height, width)
-    for y in range(top // side * side, min(top + tall, height), side):
-        for x in range(left // side * side, min(left + wide, width), side):
-            yield Window(y, x, min(side, height - y), min(side, width - x))
+def blocks(height: int, width: int, side: int, under: Window | None = None, wide: int | None = None) -> Iterator[Window]:
+    """Windows on multiples of a side (and of how wide they are, if they are no squares) that cover height x width once, or just
+    those under a window; the last ones are cut."""
+    wide = wide or side
+    top, left, rows, columns = under or (0, 0, height, width)
+    for y in range(top // side * side, min(top + rows, height), side):
+        for x in range(left // wide * wide, min(left + columns, width), wide):
+            yield Window(y, x, min(side, height - y), min(wide, width - x))
 
 
 def intersection(window: Window, place: Window) -> tuple[Window, Window] | None:

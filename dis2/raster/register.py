@@ -6,7 +6,7 @@ import math
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,51 +23,95 @@ from dis2.raster.structure import ranks
 SHOWN = 384  # pixels a side of the part in the middle of the scene that the picture shows
 
 
+class Found(NamedTuple):
+    """How a sensor lies beside another one, which lies as its own shift says."""
+
+    to: str
+    match: Match
+
+
 def register(data: Data, grid: GridSettings, scene: str, out: Path, picture: Path | None = None) -> None:
     """Write the shift of every sensor that the scene has, and a picture of the scene before and after."""
     reference = reference_sensor(data, grid, scene)
     place = scene_grid(data, grid, scene)
     skipped = "chips share a pixel grid" if grid.pixels else None if grid.registration.enabled else "registration is disabled"
-    found = {}
-    for sensor in data.in_order(data.scenes[scene].has):
-        if sensor == reference:
-            found[sensor] = Match(True, reason="the reference")
-        elif skipped:
-            found[sensor] = Match(False, reason=f"not looked for: {skipped}")
-        else:
-            found[sensor] = match_sensor(data, grid, scene, sensor, reference, place)
-    sensors = {sensor: described(result, place, method(data, reference, sensor)) for sensor, result in found.items()}
+    if skipped:
+        untouched = Found(reference, Match(False, reason=f"not looked for: {skipped}"))
+        found = {**dict.fromkeys(data.in_order(data.scenes[scene].has), untouched), reference: the_reference(reference)}
+    else:
+        found = find(data, grid, scene, place)
+    sensors = {sensor: described(it, place, method(data, it.to, sensor)) for sensor, it in found.items()}
     write_json(out, {"scene": scene, "reference": reference, "sensors": sensors})
     if picture:
-        draw(data, grid, scene, reference, place, found, picture)
+        draw(data, grid, scene, place, found, picture)
 
 
-def match_sensor(data: Data, grid: GridSettings, scene: str, sensor: str, reference: str, place: Grid) -> Match:
-    """One sensor against the reference, both read window by window."""
-    kinds: tuple[Kind, Kind] = (data.sensors[reference].kind, data.sensors[sensor].kind)
+def the_reference(sensor: str) -> Found:
+    """The sensor to which others are registered."""
+    return Found(sensor, Match(True, reason="the reference"))
+
+
+def find(data: Data, grid: GridSettings, scene: str, place: Grid) -> dict[str, Found]:
+    """Each sensor beside the reference. Those of another kind have little in common with it: the first of them that can be
+    registered to it, or else the first of them as it is, is what the others of that kind are registered to."""
+    reference, kinds = reference_sensor(data, grid, scene), {name: sensor.kind for name, sensor in data.sensors.items()}
+    sensors = data.in_order(data.scenes[scene].has)
+    found = {reference: the_reference(reference)}
+
+    def beside(sensor: str, *others: str) -> Found:
+        """Beside the first of the others to which it can be registered; else what was found of the very first."""
+        tried = []
+        for to in others:
+            tried.append(Found(to, match_sensor(data, grid, scene, sensor, to, found[to].match.shift, place)))
+            if tried[-1].match.accepted:
+                return tried[-1]
+        return tried[0]
+
+    for sensor in sensors:
+        if sensor != reference and kinds[sensor] == kinds[reference]:
+            found[sensor] = beside(sensor, reference)
+    strangers = [sensor for sensor in sensors if kinds[sensor] != kinds[reference]]
+    for sensor in strangers:
+        found[sensor] = beside(sensor, reference)
+        if found[sensor].match.accepted:
+            break
+    tried = [sensor for sensor in strangers if sensor in found]
+    first = max(tried, key=lambda sensor: found[sensor].match.accepted, default=reference)
+    for sensor in strangers:
+        if sensor != first:
+            found[sensor] = beside(sensor, first, *(() if sensor in tried else (reference,)))
+    return {sensor: found[sensor] for sensor in sensors}
+
+
+def match_sensor(data: Data, grid: GridSettings, scene: str, sensor: str, to: str, moved: Shift, place: Grid) -> Match:
+    """One sensor against another one, put right by its own shift; both read window by window."""
+    kinds: tuple[Kind, Kind] = (data.sensors[to].kind, data.sensors[sensor].kind)
     with ExitStack() as stack:
-        readers = [stack.enter_context(open_sensor(data, grid, scene, name, place)) for name in (reference, sensor)]
+        first = stack.enter_context(open_sensor(data, grid, scene, to, place, moved))
+        second = stack.enter_context(open_sensor(data, grid, scene, sensor, place))
 
         def read(window: Window) -> tuple[View, View]:
-            return readers[0].read(window), readers[1].read(window)
+            return first.read(window), second.read(window)
 
         return match(lattice(place.height, place.width, grid.registration), read, grid.registration, kinds)
 
 
-def method(data: Data, reference: str, sensor: str) -> str:
-    """By what a sensor is compared to the reference."""
-    kinds = {data.sensors[reference].kind, data.sensors[sensor].kind}
-    if reference == sensor:
+def method(data: Data, to: str, sensor: str) -> str:
+    """By what a sensor is compared to another."""
+    kinds = {data.sensors[to].kind, data.sensors[sensor].kind}
+    if to == sensor:
         return "reference"
     if kinds == {"surface"}:
         return "edge structure and Nuth and Kääb"
     return "edge structure and mutual information" + (" of gradient magnitudes" if "surface" in kinds else "")
 
 
-def described(result: Match, place: Grid, method: str) -> dict[str, Any]:
-    """A match as JSON can hold it, shifts also in units of the CRS."""
-    shift, transform = result.shift, place.transform
+def described(found: Found, place: Grid, method: str) -> dict[str, Any]:
+    """What was found as JSON can hold it, shifts also in units of the CRS."""
+    result, transform = found.match, place.transform
+    shift = result.shift
     described = {
+        "to": found.to,
         "accepted": result.accepted,
         "shift": {"dx": shift.dx, "dy": shift.dy, **({"linear": shift.linear} if any(shift.linear) else {})},
         "units": {
@@ -98,23 +142,22 @@ def plain(value: Any) -> Any:
     return value
 
 
-def draw(data: Data, grid: GridSettings, scene: str, reference: str, place: Grid, found: dict[str, Match], picture: Path) -> None:
-    """A row per sensor: a checkerboard with the reference before and after, and what every window says."""
+def draw(data: Data, grid: GridSettings, scene: str, place: Grid, found: dict[str, Found], picture: Path) -> None:
+    """A row per sensor: a checkerboard with what it was compared to before and after, and what every window says."""
     from matplotlib.figure import Figure
 
-    others = [sensor for sensor in found if sensor != reference]
+    others = {sensor: it for sensor, it in found.items() if sensor != it.to}
     figure = Figure(figsize=(12, 4.2 * max(1, len(others))), layout="constrained")
     axes = figure.subplots(max(1, len(others)), 3, squeeze=False)
     height, width = min(SHOWN, place.height), min(SHOWN, place.width)
     middle = Window((place.height - height) // 2, (place.width - width) // 2, height, width)
-    base = grey(data, grid, scene, reference, place, middle, Shift())
-    for row, sensor in zip(axes, others, strict=False):
-        result = found[sensor]
-        for axis, shift, when in ((row[0], Shift(), "before"), (row[1], result.shift, "after")):
+    for row, (sensor, it) in zip(axes, others.items(), strict=False):
+        base = grey(data, grid, scene, it.to, place, middle, found[it.to].match.shift)
+        for axis, shift, when in ((row[0], Shift(), "before"), (row[1], it.match.shift, "after")):
             axis.imshow(checkerboard(base, grey(data, grid, scene, sensor, place, middle, shift)), cmap="gray", vmin=0, vmax=1)
-            axis.set_title(f"{reference} and {sensor}, {when}", fontsize=10)
+            axis.set_title(f"{it.to} and {sensor}, {when}", fontsize=10)
             axis.set_axis_off()
-        draw_windows(row[2], result, place, sensor)
+        draw_windows(row[2], it.match, place, sensor)
     with whole(picture) as part:
         figure.savefig(part, format="png", dpi=80)
 

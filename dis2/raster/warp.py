@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +30,8 @@ Mask = NDArray[np.bool_]
 DOWNSAMPLED = 2.0
 """From this ratio of resolutions on, interpolation would skip source pixels: they are averaged."""
 CELL = 512
-"""GDAL's values depend on the window that it is asked for, in the last digits or by far: so it is asked for these cells alone."""
+"""GDAL's values depend on the window that it is asked for, in the last digits or by far: so it is asked for these cells alone.
+The largest are half as tall and twice as wide: more than a block of GDAL's own, so that it warps most of them at once."""
 CELL_BYTES = 16 * 2**20
 """Cells are smaller where a sensor has so many bands, or pixels so much finer than the grid's, that one would take more."""
 EDGE = 8
@@ -56,6 +57,7 @@ class Warped:
 
     def __init__(
         self,
+        stack: ExitStack,
         source: rasterio.DatasetReader,
         grid: Grid,
         resampling: str,
@@ -76,11 +78,12 @@ class Warped:
         if grid.crs is not None:
             finer = _finer(source, grid)
             pixel = self.count * max(self.dtype.itemsize, np.dtype(source.dtypes[0]).itemsize)
-            self.side = _side(pixel, finer)
-            self.cell = lru_cache(max(4, KEPT // (self.side**2 * (pixel + 1))))(self._warped)
+            self.tall, self.wide = _cell(pixel, finer)
+            self.cell = lru_cache(max(4, KEPT // (self.tall * self.wide * (pixel + 1))))(self._warped)
             scale = str(min(1.0, 1 / finer) if finer else 1.0)  # given, since GDAL would guess one for each window
             how = Resampling[_effective(resampling, finer) if adapted else resampling]
             self.how = {"crs": grid.crs, "resampling": how, "XSCALE": scale, "YSCALE": scale}
+            self.pinned = cache(lambda *how: stack.enter_context(WarpedVRT(source, **dict(how) | _place(self.grid))))
             self.alike = self.nodata is None or unmeasured == "all" or self.count == 1
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
@@ -89,23 +92,29 @@ class Warped:
             return self._told(self.source, window)
         bands = np.empty((self.count, window.height, window.width), self.dtype)
         valid = np.empty((window.height, window.width), bool)
-        for cell in blocks(self.grid.height, self.grid.width, self.side, under=window):
+        for cell in blocks(self.grid.height, self.grid.width, self.tall, under=window, wide=self.wide):
             if common := intersection(window, cell):
                 there, here = common[0].slices, common[1].slices
-                whole, measured_there = self.cell(cell)
-                bands[:, *here], valid[here] = whole[:, *there], measured_there[there]
+                at_once = self.wide > self.tall and common[0][2:] == cell[2:] and not self.scale
+                whole, measured_there = self._warped(cell, bands[:, *here]) if at_once else self.cell(cell)
+                if whole.base is not bands:
+                    bands[:, *here] = whole[:, *there]
+                valid[here] = measured_there[there]
         return bands, valid
 
-    def _warped(self, cell: Window) -> tuple[Bands, Mask]:
+    def _warped(self, cell: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
+        """A cell, if possible in its place among others."""
         part = self.grid.part(cell)
-        place = {"transform": part.transform, "height": part.height, "width": part.width}
-        telling = _telling(self.source, part, self.nodata, self.alike)
-        with WarpedVRT(self.source, **(self.how | place | telling)) as pinned:
-            return self._told(pinned, Window(0, 0, part.height, part.width))
+        how = self.how | _telling(self.source, part, self.nodata, self.alike)
+        if self.wide > self.tall:
+            return self._told(self.pinned(*how.items()), cell, out)
+        with WarpedVRT(self.source, **how | _place(part)) as alone:  # GDAL's own blocks would take too much
+            return self._told(alone, Window(0, 0, part.height, part.width))
 
-    def _told(self, dataset: rasterio.DatasetReader | WarpedVRT, window: Window) -> tuple[Bands, Mask]:
-        bands, valid = measured(self.source.name, dataset, window, self.nodata)
-        return self.scale(bands) if self.scale else bands, self.reduce(valid, axis=0)
+    def _told(self, dataset: rasterio.DatasetReader | WarpedVRT, window: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
+        bands, valid = measured(self.source.name, dataset, window, self.nodata, out)
+        one = not valid.strides[0]  # the same for every band
+        return self.scale(bands) if self.scale else bands, valid[0] if one else self.reduce(valid, axis=0)
 
 
 class Stacked:
@@ -140,7 +149,7 @@ def warped(
     with ExitStack() as stack:
         sources = [stack.enter_context(open_raster(file)) for file in files]
         how = (resampling, adapted, shift, nodata, unmeasured, scaling)
-        yield Stacked([Warped(source, grid, *how) for source in sources], unmeasured)
+        yield Stacked([Warped(stack, source, grid, *how) for source in sources], unmeasured)
 
 
 def open_raster(file: str | Path) -> rasterio.DatasetReader:
@@ -181,16 +190,17 @@ def nodata_of(source: rasterio.DatasetReader, nodata: float | None = None) -> fl
     return nodata if float(nodata).is_integer() and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max else None
 
 
-def measured(file: str, dataset: rasterio.DatasetReader | WarpedVRT, window: Window, nodata: float | None) -> tuple[Bands, Mask]:
+def measured(
+    file: str, dataset: rasterio.DatasetReader | WarpedVRT, window: Window, nodata: float | None, out: Bands | None = None
+) -> tuple[Bands, Mask]:
     """A window's bands [C, h, w], and which values are told to be measurements by alpha, mask, nodata and footprint [C, h, w]."""
     place, indexes = RasterWindow(window.x, window.y, window.width, window.height), bands_of(dataset)
     alpha = next((i for i in dataset.indexes if i not in indexes), None)
     try:
         if alpha is not None:
-            everything = dataset.read(window=place)  # at once, since a warp would be made anew for alpha alone
-            bands = everything[[i - 1 for i in indexes]]
-            return bands, np.broadcast_to(everything[alpha - 1] > 0, bands.shape)
-        bands = dataset.read(indexes, window=place)
+            everything = dataset.read([*indexes, alpha], window=place)  # at once, since a warp would be made anew for alpha alone
+            return everything[:-1], np.broadcast_to(everything[-1] > 0, everything[:-1].shape)
+        bands = dataset.read(indexes, window=place, out=out)
         if nodata is not None:
             return bands, ~np.isnan(bands) if np.isnan(nodata) else bands != nodata
         if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
@@ -216,6 +226,11 @@ def _finer(source: rasterio.DatasetReader, grid: Grid) -> float:
     if not source.transform.determinant:
         raise UserError(f"{source.name}: has a CRS, but its pixels have no area; georeference it")
     return grid.resolution / Grid(source.crs, source.transform, source.height, source.width).resolution_in(grid.crs)
+
+
+def _place(grid: Grid) -> dict[str, Any]:
+    """To what a warp is pinned."""
+    return {"transform": grid.transform, "height": grid.height, "width": grid.width}
 
 
 def _telling(source: rasterio.DatasetReader, part: Grid, nodata: float | None, alike: bool) -> dict[str, Any]:
@@ -250,10 +265,11 @@ def _alike(source: rasterio.DatasetReader, window: Window, nodata: float | None)
     return bool((valid == valid[0]).all())
 
 
-def _side(pixel_bytes: int, finer: float) -> int:
-    """The side of the cells in which a file is warped: a power of two."""
+def _cell(pixel_bytes: int, finer: float) -> tuple[int, int]:
+    """How tall and wide the cells are in which a file is warped: powers of two."""
     fitting = math.sqrt(CELL_BYTES / pixel_bytes) / max(1.0, finer)
-    return min(CELL, 1 << max(3, math.floor(math.log2(fitting))))
+    side = 1 << max(3, math.floor(math.log2(fitting)))
+    return (CELL // 2, 2 * CELL) if side >= CELL else (side, side)
 
 
 def _effective(resampling: str, finer: float) -> str:

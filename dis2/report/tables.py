@@ -211,12 +211,13 @@ def registration(findings: Findings) -> Table:
             if sensor != document.get("reference"):
                 rows.append(_registration_row(scene, sensor, found, true_shift(findings, scene, sensor)))
     caption = (
-        "Shifts in pixels of the common grid, right and down, beside each scene's reference sensor; "
+        "Shifts in pixels of the common grid, right and down, beside what each sensor was compared to, once that was put right; "
         "that of an affine is the one in the middle of the scene."
     )
     columns: tuple[str, ...] = (
         "scene",
         "sensor",
+        "beside",
         "result",
         "by",
         "found dx",
@@ -230,7 +231,7 @@ def registration(findings: Findings) -> Table:
     )
     if not findings.truths:
         columns = tuple(column for column in columns if not column.startswith("true") and column != "error")
-        rows = [row[:6] + row[9:] for row in rows]
+        rows = [row[:7] + row[10:] for row in rows]
     return Table("registration", caption, columns, tuple(rows))
 
 
@@ -241,19 +242,20 @@ def _registration_row(scene: str, sensor: str, found: Document, true: tuple[floa
     numbers: list[Any] = [shift["dx"], shift["dy"], *(true or (None, None)), error_of(found, true), found.get("spread")]
     result = "refused" if not accepted else "accepted, affine" if "linear" in shift else "accepted"
     return (
-        *(Cell(text) for text in (scene, sensor, result, found.get("method"))),
+        *(Cell(text) for text in (scene, sensor, found.get("to"), result, found.get("method"))),
         *(Cell(None if number is None else float(number), digits=2) for number in numbers),
         *(Cell(text) for text in (counted, found.get("reason"))),
     )
 
 
 def true_shift(findings: Findings, scene: str, sensor: str) -> tuple[float, float] | None:
-    """The sensor's misregistration beside the reference, where the data set knows it."""
-    shifts = findings.truths.get(scene, {}).get("shifts", {})
+    """The sensor's misregistration beside what it was compared to, as that was put right, where the data set knows it."""
+    shifts, registered = findings.truths.get(scene, {}).get("shifts", {}), findings.registered[scene]
     if sensor not in shifts:
         return None
-    base = shifts.get(findings.registered[scene].get("reference"), {"dx": 0.0, "dy": 0.0})
-    return shifts[sensor]["dx"] - base["dx"], shifts[sensor]["dy"] - base["dy"]
+    to, nothing = registered["sensors"][sensor].get("to", registered.get("reference")), {"dx": 0.0, "dy": 0.0}
+    base, right = shifts.get(to, nothing), registered["sensors"].get(to, {}).get("shift", nothing)
+    return shifts[sensor]["dx"] - base["dx"] + right["dx"], shifts[sensor]["dy"] - base["dy"] + right["dy"]
 
 
 def error_of(found: Document, true: tuple[float, float] | None) -> float | None:

@@ -98,6 +98,58 @@ def test_a_second_run_writes_the_same_bytes(result: tuple[dict[str, Any], Path],
     assert (tmp_path / "one.json").read_bytes() == (result[1] / "one.json").read_bytes()
 
 
+ROOFS = "roofs"
+"""What an image shows of a surface; else it shows nothing of it."""
+
+
+def moved(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
+    """What is seen at (x, y) comes to (x + dx, y + dy)."""
+    return np.stack([ndimage.shift(band, (dy, dx), order=3, mode="reflect") for band in image])
+
+
+def surfaces(folder: Path, shown: str, **shifts: tuple[float, float]) -> tuple[Data, dict[str, tuple[float, float]]]:
+    """An image and surfaces of one place that lie beside it, each above the last by 10."""
+    rng = np.random.default_rng(1)
+    soft = ndimage.gaussian_filter(rng.normal(size=(2, SIDE, SIDE)), (0, 4, 4))
+    roofs = ndimage.gaussian_filter((soft[:1] > 0.02).astype(float), (0, 0.8, 0.8))
+    heights, image = (8 * roofs, roofs + 0.1 * soft[1:] / soft.std()) if shown == ROOFS else (200 * soft[:1], soft[1:])
+    sensors: dict[str, dict[str, Any]] = {"optical": {"bands": 1}}
+    files = {"optical": write(folder / "optical.tif", image)}
+    for number, (name, shift) in enumerate(shifts.items()):
+        seen = moved(heights, *shift) + 10 * number + rng.normal(0, 0.02, heights.shape)
+        files[name] = write(folder / f"{name}.tif", seen)
+        sensors[name] = {"bands": 1, "kind": "surface"}
+    scenes = {"one": {"sensors": files}}
+    return Data.model_validate({"name": "made", "sensors": sensors, "classes": ["a", "b"], "scenes": scenes}), shifts
+
+
+def told(data: Data, folder: Path) -> dict[str, Any]:
+    register(data, GridSettings.model_validate({}), "one", folder / "one.json", folder / "one.png")
+    return json.loads((folder / "one.json").read_text())["sensors"]
+
+
+def test_a_second_surface_is_brought_to_the_first_where_the_image_tells_nothing_of_either(tmp_path: Path) -> None:
+    data, true = surfaces(tmp_path, "nothing", dsm=(2.4, -1.3), lidar=(-1.2, 3.1), old=(0.6, 0.7))
+    found = told(data, tmp_path)
+    assert (found["dsm"]["to"], found["dsm"]["accepted"], found["dsm"]["shift"]) == ("optical", False, {"dx": 0.0, "dy": 0.0})
+    for number, sensor in enumerate(("lidar", "old"), 1):
+        assert found[sensor]["to"] == "dsm" and found[sensor]["accepted"] and "Nuth and Kääb" in found[sensor]["method"]
+        beside = {axis: there - here for axis, there, here in zip(("dx", "dy"), true[sensor], true["dsm"], strict=True)}
+        assert found[sensor]["shift"] == pytest.approx(beside, abs=0.05)
+        assert found[sensor]["vertical"] == pytest.approx(10 * number, abs=0.1)
+
+
+def test_a_second_surface_is_brought_to_the_image_by_the_one_that_was_registered_to_it(tmp_path: Path) -> None:
+    data, true = surfaces(tmp_path, ROOFS, dsm=(2.4, -1.3), lidar=(-1.2, 3.1))
+    found = told(data, tmp_path)
+    assert found["dsm"]["to"] == "optical" and found["dsm"]["accepted"], found["dsm"]["reason"]
+    assert found["lidar"]["to"] == "dsm" and found["lidar"]["accepted"], found["lidar"]["reason"]
+    for sensor, (dx, dy) in true.items():
+        assert found[sensor]["shift"] == pytest.approx({"dx": dx, "dy": dy}, abs=0.25)
+    apart = {axis: found["lidar"]["shift"][axis] - found["dsm"]["shift"][axis] for axis in ("dx", "dy")}
+    assert apart == pytest.approx({"dx": -3.6, "dy": 4.4}, abs=0.05)
+
+
 @pytest.mark.parametrize("grid", [{"registration": {"enabled": False}}, {"pixels": True}])
 def test_nothing_is_looked_for_where_it_is_not_asked_for(grid: dict[str, Any], files: dict[str, str], tmp_path: Path) -> None:
     sensors = registered(files, tmp_path, **grid)["sensors"]
