@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from dis2 import metrics
 from dis2.combinations import combinations, expected, name_of
 from dis2.config.data import Data
 from dis2.config.evaluation import EvaluationSettings
-from dis2.files import write_json
+from dis2.evaluation.blocks import Blocks
+from dis2.files import whole
 from dis2.metrics import Calibration, Matrix
 from dis2.models.files import Card, check_fit, load
 from dis2.progress import bar
@@ -35,10 +37,14 @@ def evaluate(data: Data, settings: EvaluationSettings, folder: Path, tiles: Path
     model.network.to("cuda" if torch.cuda.is_available() else "cpu")
     scenes = Scenes(data, tiles, split)
     windows = scenes.fixed(settings.tile)
-    scorer = Scorer(scenes, model.card.statistics, combinations(tuple(data.sensors)), settings.batch, settings.bins, zeros)
+    names = combinations(tuple(data.sensors))
+    blocks = Blocks(scenes, [name_of(names_) for names_ in names], settings.block)
+    scorer = Scorer(scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers=[blocks])
     with bar(len(windows), f"evaluate {model.card.method}", "window") as progress:
         counts = scorer.score(model.network, windows, progress.update)
-    write_json(out, described(model.card, data, settings, split, zeros, tuple(scenes.stores), counts))
+    found = described(model.card, data, settings, split, zeros, tuple(scenes.stores), counts)
+    with whole(out) as part:
+        part.write_text(rowwise({**found, "blocks": blocks.told()}) + "\n", encoding="utf-8")
 
 
 def described(
@@ -128,3 +134,16 @@ def _by_class(values: NDArray[np.float64], classes: tuple[str, ...]) -> dict[str
 def _number(value: float) -> float | None:
     """JSON knows no NaN: a score that does not exist is null."""
     return None if np.isnan(value) else round(value, 6)
+
+
+def rowwise(value: Any, indent: str = "") -> str:
+    """JSON that a person can read: a line for each key, and for each list that holds no other."""
+    inner, items = indent + " ", list[str]()
+    if isinstance(value, dict) and value:
+        items = [f"{json.dumps(key)}: {rowwise(item, inner)}" for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, (list, dict)) for item in value):
+        items = [rowwise(item, inner) for item in value]
+    if not items:
+        return json.dumps(value, allow_nan=False)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + ",".join(f"\n{inner}{item}" for item in items) + f"\n{indent}{closing}"
