@@ -116,6 +116,7 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
         arguments.out,
         arguments.split,
         arguments.zeros,
+        arguments.teacher,
     )
 
 
@@ -241,6 +242,7 @@ def parser() -> argparse.ArgumentParser:
         "--split", choices=("validation", "test"), default="test", help="the pixels that are scored (default test)"
     )
     it.parser.add_argument("--zeros", action="store_true", help="feed zeros for missing sensors, as if they were there")
+    it.path("--teacher", "FOLDER", "the teacher's model: also tell how much fused features are like its own")
     it = stages.add(
         "predict", predict, "map new rasters, or a scene of the config, from whichever sensors there are", PREDICT_USAGE
     )

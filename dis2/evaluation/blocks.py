@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dis2.evaluation.chips import chip_of
 from dis2.models.prediction import Prediction
-from dis2.raster.grid import Window
 from dis2.tiles.dataset import Scenes
 from dis2.training.validate import Scored
 
@@ -62,19 +62,12 @@ class Blocks:
     def _inside(self, batch: Scored, index: int) -> tuple[list[Place], NDArray[np.int64]]:
         """The blocks that a window touches, and the number of the one that each of its pixels lies in: [h, w]."""
         sample = batch.samples[index]
-        window, chip = sample.window, self._chip(sample.scene, sample.window)
+        window, chip = sample.window, chip_of(self.scenes.stores[sample.scene], sample.window)
         rows = (np.arange(window.y, window.y + window.height) - chip.y) // self.side
         columns = (np.arange(window.x, window.x + window.width) - chip.x) // self.side
         down, right = np.unique(rows), np.unique(columns)
         places = [(sample.scene, int(chip.y + r * self.side), int(chip.x + c * self.side)) for r in down for c in right]
         return places, (rows - rows[0])[:, None] * len(right) + (columns - columns[0])[None]
-
-    def _chip(self, scene: str, window: Window) -> Window:
-        return next(
-            chip
-            for chip in self.scenes.stores[scene].chips.values()
-            if chip.y <= window.y < chip.y + chip.height and chip.x <= window.x < chip.x + chip.width
-        )
 
     def told(self) -> dict[str, Any]:
         """The blocks in order as JSON holds them; where they are more than a thousand, neighbours count as one."""

@@ -31,7 +31,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 MEAN = "mean"
 """The mean over combinations, which is compared beside each of them."""
-ONCE = "Each was trained once: nothing is claimed for another training."
+ONCE = "\nWhere each was trained once, nothing is claimed for another training."
 
 
 class Estimate(NamedTuple):
@@ -147,6 +147,12 @@ def compared(runs: Mapping[str, Runs], pairs: Sequence[tuple[str, str]]) -> list
     return _corrected(raw)
 
 
+def check(runs: Mapping[str, Runs], first: str, second: str) -> None:
+    """Refuses two methods that were not scored alike, in one line."""
+    _same_blocks([*runs[first].values(), *runs[second].values()])
+    _paired(first, runs[first], second, runs[second])
+
+
 def _estimate(values: NDArray[np.float64]) -> Estimate:
     found = estimate(values.tolist())
     assert found is not None
@@ -216,7 +222,7 @@ def said(it: Comparison) -> str:
             parts.append(f"{told} on {len(groups[word])} of {len(singles)} combinations{_few(groups[word], len(singles))}")
     if same := groups["not distinguishable"]:
         parts.append(f"not distinguishable on {'any' if len(same) == len(singles) else _names(same)}")
-    return "; ".join(parts) + (". " + ONCE if len(it.seeds) < 2 else ".")
+    return "; ".join(parts) + "."
 
 
 def span(difference: Difference) -> str:
@@ -241,6 +247,8 @@ def compare(first: Path, second: Path | None, as_json: bool) -> None:
         print(json.dumps([asdict(it) for it in comparisons], indent=1))
         return
     print("\n\n".join(f"{_head(it)}\n\n{aligned(_rows(it))}\n\n{said(it)}" for it in comparisons))
+    if any(len(it.seeds) < 2 for it in comparisons):
+        print(ONCE)
 
 
 def _matched(first: Path, second: Path | None) -> tuple[dict[str, Runs], list[tuple[str, str]]]:

@@ -212,7 +212,7 @@ def test_two_runs_are_compared_method_by_method_and_one_run_within_itself(tmp_pa
     compare(a / "evaluation/dis2/0.json", a / "evaluation/rival/1.json", False)
     shown = capsys.readouterr().out
     assert "one training of each" in shown and "dis2 leads rival" in shown
-    assert shown.endswith(". Each was trained once: nothing is claimed for another training.\n")
+    assert shown.endswith("Where each was trained once, nothing is claimed for another training.\n")
 
 
 def test_a_results_folder_is_read_by_what_its_files_say(tmp_path):
