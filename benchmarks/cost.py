@@ -22,7 +22,8 @@ from torch import nn
 from dis2.combinations import combinations, name_of
 from dis2.config.model import ModelSettings
 from dis2.evaluation import meter
-from dis2.evaluation.cost import MIB, Step, Subject, aligned, machine
+from dis2.evaluation.cost import MIB, Step, Subject, machine
+from dis2.evaluation.printed import aligned
 from dis2.models.registry import METHODS
 from dis2.training import objective
 

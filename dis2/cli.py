@@ -117,7 +117,14 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
         arguments.out,
         arguments.split,
         arguments.zeros,
+        arguments.teacher,
     )
+
+
+def compare(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.evaluation.compare import compare
+
+    compare(arguments.first, arguments.second, arguments.json)
 
 
 def predict(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -236,6 +243,7 @@ def parser() -> argparse.ArgumentParser:
         "--split", choices=("validation", "test"), default="test", help="the pixels that are scored (default test)"
     )
     it.parser.add_argument("--zeros", action="store_true", help="feed zeros for missing sensors, as if they were there")
+    it.path("--teacher", "FOLDER", "the teacher's model: also tell how much fused features are like its own")
     it = stages.add(
         "predict", predict, "map new rasters, or a scene of the config, from whichever sensors there are", PREDICT_USAGE
     )
@@ -251,6 +259,16 @@ def parser() -> argparse.ArgumentParser:
     it.parser.add_argument(
         "--only", nargs="+", metavar="METHOD/SEED", help="the evaluations to show (default: all that there are)"
     )
+    it = stages.add(
+        "compare", compare, "tell what is better, and whether that could be luck: two results side by side", settings=False
+    )
+    it.parser.add_argument(
+        "first", type=Path, metavar="A", help="results/<dataset>, a folder of evaluations in it, or one evaluation (JSON)"
+    )
+    it.parser.add_argument(
+        "second", type=Path, nargs="?", metavar="B", help="another one (default: compare the first method of A with its others)"
+    )
+    it.parser.add_argument("--json", action="store_true", help="print JSON")
     it = stages.add(
         "cost", cost, "measure what a method costs: parameters, arithmetic, memory and time of combinations", settings=False
     )

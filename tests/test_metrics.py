@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
+from torchmetrics.functional import classification as second_oracle
 
 from dis2.metrics import Calibration, accuracy, confusion, f1, iou, kappa, mean, miou, recall
 
@@ -30,6 +32,25 @@ def test_scores_are_those_of_scikit_learn(seed):
     assert miou(matrix) == pytest.approx(oracle.jaccard_score(truth, predicted, labels=labels, average="macro"))
     assert accuracy(matrix) == pytest.approx(oracle.accuracy_score(truth, predicted))
     assert kappa(matrix) == pytest.approx(oracle.cohen_kappa_score(truth, predicted))
+
+
+def test_scores_and_calibration_are_those_of_torchmetrics_too():
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 4, 500)
+    probability = torch.from_numpy(rng.dirichlet(np.ones(4), 500) * 0.7 + 0.3 * np.eye(4)[truth]).float()
+    predicted, told = probability.argmax(1), torch.from_numpy(truth)
+    matrix = confusion(truth, predicted.numpy(), 4)
+    third = {"num_classes": 4, "average": "none"}
+    assert iou(matrix) == pytest.approx(second_oracle.multiclass_jaccard_index(predicted, told, **third).tolist())
+    assert f1(matrix) == pytest.approx(second_oracle.multiclass_f1_score(predicted, told, **third).tolist())
+    assert recall(matrix) == pytest.approx(second_oracle.multiclass_accuracy(predicted, told, **third).tolist())
+    assert accuracy(matrix) == pytest.approx(second_oracle.multiclass_accuracy(predicted, told, 4, average="micro").item())
+    assert kappa(matrix) == pytest.approx(second_oracle.multiclass_cohen_kappa(predicted, told, 4).item())
+    calibration = Calibration.empty(15)
+    sure = probability.max(1).values.numpy()
+    calibration.add(sure, predicted.numpy() == truth)
+    ece = second_oracle.multiclass_calibration_error(probability, told, 4, n_bins=15, norm="l1").item()
+    assert calibration.ece == pytest.approx(ece, abs=1e-6)
 
 
 @given(SEEDS, st.integers(0, 300))

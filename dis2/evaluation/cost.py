@@ -23,6 +23,7 @@ from dis2.config.model import ModelSettings
 from dis2.config.training import LossWeights
 from dis2.errors import UserError
 from dis2.evaluation import meter
+from dis2.evaluation.printed import aligned
 from dis2.models.files import build
 from dis2.models.registry import METHODS, method_of
 from dis2.training import objective
@@ -187,17 +188,6 @@ def machine() -> dict[str, Any]:
     if torch.cuda.is_available():
         return {"device": torch.cuda.get_device_name(), "precision": "bfloat16" if _bf16(torch.device("cuda")) else "float32"}
     return {"device": f"CPU with {torch.get_num_threads()} threads", "precision": "float32"}
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal, names to the left and figures to the right; also Markdown."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        " | ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
-    rule = "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
-    return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
 
 
 def _told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from dis2 import metrics
 from dis2.combinations import combinations, expected, name_of
 from dis2.config.data import Data
-from dis2.config.evaluation import EvaluationSettings
-from dis2.files import write_json
+from dis2.config.evaluation import EvaluationSettings, PartialSettings
+from dis2.errors import UserError
+from dis2.evaluation.blocks import Blocks
+from dis2.evaluation.eroded import Eroded
+from dis2.evaluation.openings import opened
+from dis2.evaluation.partial import PartialLoss
+from dis2.evaluation.similarity import Similarity
+from dis2.files import whole
 from dis2.metrics import Calibration, Matrix
-from dis2.models.files import Card, check_fit, load
+from dis2.models.files import Card, Model, check_fit, load
 from dis2.progress import bar
 from dis2.tiles.dataset import Scenes
 from dis2.training.validate import Count, Scorer
@@ -27,18 +35,55 @@ FAILURES = (0.05, 0.1, 0.2)
 ZEROS = "-zeros"
 
 
-def evaluate(data: Data, settings: EvaluationSettings, folder: Path, tiles: Path, out: Path, split: str, zeros: bool) -> None:
+def evaluate(
+    data: Data,
+    settings: EvaluationSettings,
+    folder: Path,
+    tiles: Path,
+    out: Path,
+    split: str,
+    zeros: bool,
+    teacher: Path | None = None,
+) -> None:
     """Scores a model with every combination and writes confusion matrices and all that follows from them."""
     torch.set_num_threads(settings.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load(folder)
     check_fit(folder, model.card, data)
-    model.network.to("cuda" if torch.cuda.is_available() else "cpu")
-    scenes = Scenes(data, tiles, split)
+    model.network.to(device)
+    scenes = Eroded(data, tiles, split, settings.erosion)
     windows = scenes.fixed(settings.tile)
-    scorer = Scorer(scenes, model.card.statistics, combinations(tuple(data.sensors)), settings.batch, settings.bins, zeros)
+    names = combinations(tuple(data.sensors))
+    blocks = Blocks(scenes, [name_of(combination) for combination in names], settings.block)
+    likeness = Similarity(_teacher(teacher, model, data, device)) if teacher and settings.similarity else None
+    loss = _partial(scenes, model, settings, zeros)
+    observers = [observer for observer in (blocks, likeness, loss) if observer is not None]
+    scorer = Scorer(scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers)
+    if split == "test":
+        opened(tiles, folder, model.card.method, model.card.seed)
     with bar(len(windows), f"evaluate {model.card.method}", "window") as progress:
         counts = scorer.score(model.network, windows, progress.update)
-    write_json(out, described(model.card, data, settings, split, zeros, tuple(scenes.stores), counts))
+    found = described(model.card, data, settings, split, zeros, tuple(scenes.stores), counts)
+    found |= {"similarity": likeness.told()} if likeness else {}
+    found |= {"partial": _damaged(loss, settings.partial, tuple(data.classes))} if loss else {}
+    with whole(out) as part:
+        part.write_text(rowwise({**found, "blocks": blocks.told()}) + "\n", encoding="utf-8")
+
+
+def _teacher(folder: Path, model: Model, data: Data, device: torch.device) -> nn.Module:
+    """The teacher's network, which must be shown what the model is shown."""
+    taught = load(folder)
+    check_fit(folder, taught.card, data)
+    if taught.card.statistics != model.card.statistics:
+        raise UserError(f"{folder}: its statistics are not those of the model; give the teacher of the same run")
+    return taught.network.to(device).eval()
+
+
+def _partial(scenes: Scenes, model: Model, settings: EvaluationSettings, zeros: bool) -> PartialLoss | None:
+    if not (most := settings.partial.windows):
+        return None
+    windows = scenes.fixed(settings.tile, most)
+    return PartialLoss(scenes, model.network, model.card.statistics, settings.partial, windows, zeros)
 
 
 def described(
@@ -71,6 +116,7 @@ def described(
             "all_pixels": "label there and any sensor valid",
             "ignored": [str(value) for value in data.ignore],
             "tile": settings.tile,
+            "erosion": settings.erosion,
             "split": data.split.model_dump(mode="json") if data.split.by == "block" else {"by": "scene"},
             "pixels": int(next(iter(counts.values())).primary.sum()),
             "labelled_pixels": int(next(iter(counts.values())).every.sum()),
@@ -107,6 +153,23 @@ def _scored(matrix: Matrix, calibration: Calibration, classes: tuple[str, ...]) 
     return {"confusion": matrix.tolist(), "scores": scores, "reliability": reliability}
 
 
+def _damaged(loss: PartialLoss, settings: PartialSettings, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Scores with all sensors, one of them damaged, and without damage on the same pixels."""
+    told: dict[str, Any] = {
+        "settings": settings.model_dump(mode="json"),
+        "pixels": int(sum(matrix.sum() for matrix in list(loss.whole.values())[:1])),
+        "whole": {name: _short(matrix, classes) for name, matrix in loss.whole.items()},
+    }
+    for (kind, sensor, level), matrix in loss.damaged.items():
+        told.setdefault(kind, {}).setdefault(sensor, {})[f"{level:g}"] = _short(matrix, classes)
+    return told
+
+
+def _short(matrix: Matrix, classes: tuple[str, ...]) -> dict[str, Any]:
+    iou = metrics.iou(matrix)
+    return {"miou": _number(metrics.mean(iou)), "iou": _by_class(iou, classes)}
+
+
 def _summary(found: Mapping[str, Any], sensors: tuple[str, ...]) -> dict[str, Any]:
     """What the combinations come to; combinations without a score (no pixel) make what depends on them null."""
     miou = {name: entry["scores"]["miou"] for name, entry in found.items()}
@@ -128,3 +191,16 @@ def _by_class(values: NDArray[np.float64], classes: tuple[str, ...]) -> dict[str
 def _number(value: float) -> float | None:
     """JSON knows no NaN: a score that does not exist is null."""
     return None if np.isnan(value) else round(value, 6)
+
+
+def rowwise(value: Any, indent: str = "") -> str:
+    """JSON that a person can read: a line for each key, and for each list that holds no other."""
+    inner, items = indent + " ", list[str]()
+    if isinstance(value, dict) and value:
+        items = [f"{json.dumps(key)}: {rowwise(item, inner)}" for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, (list, dict)) for item in value):
+        items = [rowwise(item, inner) for item in value]
+    if not items:
+        return json.dumps(value, allow_nan=False)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + ",".join(f"\n{inner}{item}" for item in items) + f"\n{indent}{closing}"

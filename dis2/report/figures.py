@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dis2.combinations import expected
+from dis2.evaluation.compare import MEAN
 from dis2.report.findings import Document, Findings
 from dis2.report.markup import render
-from dis2.report.tables import Table
+from dis2.report.tables import LOSSES, Table, lost, reliable
 
 WIDTH = 560
 STYLES = 6  # colours, dashes and marks that tell series apart; the seventh series looks like the first
@@ -106,6 +107,141 @@ def _legend(series: Sequence[Series]) -> list[tuple[str, int]]:
     return list(dict.fromkeys((one.name, one.style % STYLES) for one in series))
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One of several drawings that share their axes."""
+
+    title: str
+    series: Sequence[Series]
+
+
+def panels(
+    name: str, title: str, alternative: str, shown: Sequence[Panel], x_label: str, y_label: str, diagonal: bool = False
+) -> Figure | None:
+    """Drawings of lines beside each other, two in a row; nothing where there are no points."""
+    shown = [panel for panel in shown if any(one.points for one in panel.series)]
+    if not shown:
+        return None
+    wide, high = WIDTH // 2, 216
+    points = [point for panel in shown for one in panel.series for point in one.points]
+    across = axis([x for x, _ in points] + [0, 100] * diagonal, 48, wide - 12)
+    up = axis([y for _, y in points] + [0, 100] * diagonal, high - 44, 28)
+    placed = [
+        (
+            wide * (i % 2),
+            high * (i // 2),
+            panel.title,
+            [(one, [(across(x), up(y)) for x, y in one.points]) for one in panel.series],
+        )
+        for i, panel in enumerate(shown)
+    ]
+    svg = render(
+        "panels.svg",
+        width=WIDTH,
+        height=high * -(-len(shown) // 2),
+        high=high,
+        across=across,
+        up=up,
+        panels=placed,
+        x_label=x_label,
+        y_label=y_label,
+        diagonal=diagonal,
+        title=title,
+        alternative=alternative,
+        styles=STYLES,
+        legend=_legend([one for panel in shown for one in panel.series]),
+    )
+    return Figure(name, title, alternative, svg)
+
+
+def reliability_diagrams(findings: Findings) -> Figure | None:
+    """How right each method is against how sure it is, a drawing for each combination."""
+    shown = [
+        Panel(
+            combination,
+            [
+                Series(method, style, [(sure, right) for _, _, _, sure, right in reliable(findings, method, combination)])
+                for style, method in enumerate(findings.methods)
+            ],
+        )
+        for combination in findings.combinations
+    ]
+    title = "How right against how sure"
+    alternative = (
+        "A drawing per combination, a line per method: under the diagonal it is surer than right. "
+        "The table reliability.csv has the numbers."
+    )
+    return panels("reliability", title, alternative, shown, "confidence (%)", "right (%)", diagonal=True)
+
+
+def degradation(findings: Findings, kind: str) -> Figure | None:
+    """mIoU as one sensor is damaged more and more, a drawing for each sensor."""
+    name, what, _ = LOSSES[kind]
+    share = 100 if kind == "clouds" else 1
+    shown = []
+    for sensor in findings.sensors:
+        series = []
+        for style, method in enumerate(findings.methods):
+            scores = lost(findings, method, kind, sensor)
+            if kind == "clouds" and "missing" in scores:
+                scores[1.0] = scores["missing"]
+            points = [(share * level, 100 * score.mean) for level, score in scores.items() if isinstance(level, float)]
+            series.append(Series(method, style, points if len(points) > 1 else []))
+        shown.append(Panel(sensor, series))
+    title = {
+        "clouds": "Clouds over one sensor",
+        "noise": "Noise in one sensor",
+        "misregistration": "One sensor beside its place",
+    }[kind]
+    alternative = f"A drawing per sensor, a line per method: mIoU {what}. The table partial-{name}.csv has the numbers."
+    label = {"clouds": "hidden (%)", "noise": "noise (deviations)", "misregistration": "shift (px)"}[kind]
+    return panels(f"partial-{name}", title, alternative, shown, label, "mIoU (%)")
+
+
+def differences(findings: Findings) -> Figure | None:
+    """How far the lead is above each rival on every combination, with the interval; hollow where that is not distinguishable."""
+    if not findings.comparisons:
+        return None
+    left, line, gap, top = 150, 15, 12, 10
+    names = [*findings.combinations, MEAN]
+    rivals = list(findings.comparisons.items())
+    rows, marks = [], []
+    for i, name in enumerate(names):
+        start = top + i * (line * len(rivals) + gap)
+        rows.append((name, start + line * len(rivals) / 2, start + line * len(rivals) + gap / 2))
+        for j, (rival, comparison) in enumerate(rivals):
+            d = comparison.differences[name]
+            spread = (100 * d.mean, 100 * d.mean) if d.low is None or d.high is None else (100 * d.low, 100 * d.high)
+            text = f"{name}, beside {rival}: {100 * d.mean:+.1f} points ({spread[0]:+.1f} to {spread[1]:+.1f}), {d.verdict}"
+            marks.append(
+                (start + line * (j + 0.5), 100 * d.mean, spread, findings.methods.index(rival) % STYLES, d.verdict, text)
+            )
+    height = round(top + len(names) * (line * len(rivals) + gap) + 44)
+    across = axis([0.0, *(value for _, _, spread, *_ in marks for value in spread)], left + 12, WIDTH - 18)
+    title = f"How far {findings.lead} is above each rival"
+    alternative = (
+        "A mark per combination and rival with its 95 % interval, filled where it is distinguishable from 0 after Holm's "
+        "correction; the table beside.csv has the numbers."
+    )
+    svg = render(
+        "intervals.svg",
+        width=WIDTH,
+        height=height,
+        left=left,
+        across=across,
+        rows=rows,
+        marks=[
+            (y, across(mean), across(low), across(high), style, verdict == "not distinguishable", text)
+            for y, mean, (low, high), style, verdict, text in marks
+        ],
+        title=title,
+        alternative=alternative,
+        legend=[(f"{findings.lead} − {rival}", findings.methods.index(rival) % STYLES) for rival, _ in rivals],
+        x_label="difference of mIoU (points)",
+    )
+    return Figure("beside", title, alternative, svg)
+
+
 def combination_scores(findings: Findings) -> Figure:
     """A row per combination, a mark per method: how far each falls as sensors go."""
     left, row, top = 150, 26, 12
@@ -116,8 +252,13 @@ def combination_scores(findings: Findings) -> Figure:
         for name in names
         if (score := findings.score(method, name, "miou")) is not None
     }
+    seeds = {
+        key: [100 * value for value in findings.at_seeds(key[0], "combinations", key[1], "scores", "miou")] for key in scores
+    }
     height = top + row * len(names) + 44
-    across = axis(list(scores.values()) or [0.0, 1.0], left + 12, WIDTH - 18)
+    across = axis(
+        [*scores.values(), *(value for values in seeds.values() for value in values)] or [0.0, 1.0], left + 12, WIDTH - 18
+    )
     rows = [(name, top + row * i + row / 2) for i, name in enumerate(names)]
     marks = [
         (across(scores[method, name]), y, style % STYLES, f"{method}, {name}: {scores[method, name]:.1f} %")
@@ -125,8 +266,16 @@ def combination_scores(findings: Findings) -> Figure:
         for name, y in rows
         if (method, name) in scores
     ]
+    dots = [
+        (across(value), y, style % STYLES)
+        for style, method in enumerate(findings.methods)
+        for name, y in rows
+        if len(seeds.get((method, name), [])) > 1
+        for value in seeds[method, name]
+    ]
     title = "mIoU by the sensors that are there"
-    alternative = "One mark per method and combination; the table of mIoU has the numbers."
+    each = " A small dot is one seed." if dots else ""
+    alternative = f"One mark per method and combination.{each} The table of mIoU has the numbers."
     svg = render(
         "marks.svg",
         width=WIDTH,
@@ -135,6 +284,7 @@ def combination_scores(findings: Findings) -> Figure:
         across=across,
         rows=rows,
         marks=marks,
+        dots=dots,
         title=title,
         alternative=alternative,
         legend=[(method, style % STYLES) for style, method in enumerate(findings.methods)],

@@ -6,36 +6,16 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from dis2.combinations import combinations, name_of
 from dis2.config.data import Data
 from dis2.errors import UserError
+from dis2.evaluation.compare import Comparison, Estimate, check, compared, estimate
+from dis2.evaluation.openings import Openings, openings
 from dis2.files import read_json
 
 Document = dict[str, Any]
-
-
-class Estimate(NamedTuple):
-    """A number over seeds: its mean, and half the width of the 95 % interval of the mean (none for one seed)."""
-
-    mean: float
-    half: float | None = None
-
-
-def estimate(values: Iterable[float | None]) -> Estimate | None:
-    """The mean over seeds with its t interval; nothing where no seed has the number."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    if len(known) < 2:
-        return Estimate(float(known[0]))
-    from scipy.special import stdtrit
-
-    half = stdtrit(len(known) - 1, 0.975) * np.std(known, ddof=1) / np.sqrt(len(known))
-    return Estimate(float(np.mean(known)), float(half))
 
 
 @dataclass(frozen=True)
@@ -49,6 +29,9 @@ class Findings:
     histories: dict[str, dict[int, list[Document]]]
     registered: dict[str, Document]
     truths: dict[str, Document]
+    comparisons: dict[str, Comparison]
+    """the lead beside each rival"""
+    openings: Openings
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,20 +70,20 @@ class Findings:
 
     def over_seeds(self, method: str, *keys: str) -> Estimate | None:
         """A number of a method's evaluations, found by its keys in each, over the seeds."""
-        return estimate(_at(document, keys) for document in self.evaluations[method].values())
+        return estimate(self.at_seeds(method, *keys))
+
+    def at_seeds(self, method: str, *keys: str) -> list[float]:
+        """The same number at each seed that has it."""
+        found = [at(document, keys) for document in self.evaluations[method].values()]
+        return [value for value in found if value is not None]
 
     def score(self, method: str, combination: str, *keys: str) -> Estimate | None:
         """A score of one combination, such as `miou`, or `iou` and a class."""
         return self.over_seeds(method, "combinations", combination, "scores", *keys)
 
-    def lead_over(self, rival: str, *keys: str) -> Estimate | None:
-        """How far the lead is above a rival, paired by the seeds that both have."""
-        mine, other = self.evaluations[self.lead], self.evaluations[rival]
-        pairs = [(_at(mine[seed], keys), _at(other[seed], keys)) for seed in mine.keys() & other.keys()]
-        return estimate(a - b if a is not None and b is not None else None for a, b in pairs)
 
-
-def _at(document: Any, keys: Iterable[str]) -> float | None:
+def at(document: Any, keys: Iterable[str]) -> float | None:
+    """The number that lies under some keys, if it is there."""
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return None if document is None else float(document)
@@ -124,7 +107,21 @@ def read_findings(data: Data, results: Path, only: Collection[str] | None = None
     known = {name.split()[0] for name in cards}
     if missing := [method for method in evaluations if method not in known and not method.startswith("teacher-")]:
         notes.append(f"No model card for {', '.join(missing)}.")
-    return Findings(data, results, evaluations, cards, histories, registered, truths, notes)
+    beside, opened = _comparisons(evaluations, notes), openings(results / "tiles")
+    return Findings(data, results, evaluations, cards, histories, registered, truths, beside, opened, notes)
+
+
+def _comparisons(evaluations: dict[str, dict[int, Document]], notes: list[str]) -> dict[str, Comparison]:
+    """The lead beside each rival that was scored on the same pixels; why others are left out is noted."""
+    lead, *rivals = evaluations
+    fitting = []
+    for rival in rivals:
+        try:
+            check(evaluations, lead, rival)
+            fitting.append((lead, rival))
+        except UserError as error:
+            notes.append(f"{lead} and {rival} are not compared: {error}.")
+    return {it.second: it for it in compared(evaluations, fitting)}
 
 
 def _evaluations(data: Data, folder: Path, notes: list[str], only: Collection[str] | None) -> dict[str, dict[int, Document]]:

@@ -23,7 +23,13 @@ from dis2.report.viewer import Shown, shown_scenes, viewer_data, within_budget
 PICTURES = 3 * 2**20
 """Bytes of registration pictures in the page; those of further scenes are only files beside it."""
 
-NAMES = {"revision": "git revision", "code": "fingerprint of the code", "data": "digests of the tile stores"}
+NAMES = {
+    "openings": "openings of the test split",
+    "blocks": "blocks that intervals are drawn from",
+    "revision": "git revision",
+    "code": "fingerprint of the code",
+    "data": "digests of the tile stores",
+}
 """How the protocol's less plain entries are called."""
 
 
@@ -51,6 +57,7 @@ def report(data: Data, settings: ReportSettings, results: Path, out: Path, only:
         sentences=summary(findings),
         tables=made,
         figures=drawn,
+        partial=[name for name in drawn if name.startswith("partial-")],
         registered=list(embedded(registered)),
         viewer=viewer_data(findings, within_budget(findings, scenes)),
         colors=dict(zip(findings.classes, data.colors, strict=True)),
@@ -65,15 +72,32 @@ def report(data: Data, settings: ReportSettings, results: Path, out: Path, only:
 def all_tables(findings: Findings) -> list[Table]:
     """Every table of the report."""
     drops = [tables.class_drop(findings, method) for method in findings.methods]
-    whole_run = (tables.comparison, tables.expected, tables.class_scores, tables.calibration, tables.cost, tables.registration)
-    return [*(table(findings) for table in whole_run), *drops]
+    losses = [tables.partial_loss(findings, kind) for kind in tables.LOSSES]
+    whole_run = (
+        tables.comparison,
+        tables.beside,
+        tables.expected,
+        tables.class_scores,
+        tables.similarity,
+        tables.calibration,
+        tables.reliability,
+        tables.cost,
+        tables.registration,
+    )
+    return [*(table(findings) for table in whole_run), *losses, *drops]
 
 
 def all_figures(findings: Findings, made: dict[str, Table]) -> list[Figure]:
     """Every drawn figure of the report."""
-    curves = figures.failure_curves(findings)
+    drawn = [
+        figures.combination_scores(findings),
+        figures.differences(findings),
+        figures.failure_curves(findings),
+        *(figures.degradation(findings, kind) for kind in tables.LOSSES),
+        figures.reliability_diagrams(findings),
+    ]
     heat = [figures.heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
-    return [figures.combination_scores(findings), *([curves] if curves else []), *heat, *figures.training_curves(findings)]
+    return [*(figure for figure in drawn if figure), *heat, *figures.training_curves(findings)]
 
 
 def registration_pictures(findings: Findings) -> dict[str, bytes]:
@@ -98,6 +122,8 @@ def protocol(findings: Findings) -> dict[str, str]:
     told["classes"] = ", ".join(findings.classes)
     told["sensors"] = ", ".join(findings.sensors)
     told["seeds"] = "; ".join(f"{method}: {', '.join(map(str, seeds))}" for method, seeds in findings.evaluations.items())
+    told["openings"] = f"{findings.openings.count}, of {findings.openings.models} models"
+    told["blocks"] = f"squares of {side} pixels" if (side := first.get("blocks", {}).get("side")) else None
     provenance = next(iter(findings.cards.get(findings.lead, {}).values()), {}).get("provenance", {})
     told |= {key: provenance.get(key) for key in ("revision", "versions", "code", "data")}
     told["selection"] = "the checkpoint with the best mean mIoU over combinations on the validation split"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from dis2.report.findings import Estimate, Findings
+from dis2.evaluation.compare import Estimate, said
+from dis2.report.findings import Findings
 from dis2.report.tables import error_of, true_shift
 
 
@@ -62,50 +63,29 @@ def failures(findings: Findings) -> str:
 
 
 def against(findings: Findings, rival: str) -> str:
-    """The lead beside one rival: the difference of the means, and on how many combinations it is ahead."""
-    difference = findings.lead_over(rival, "summary", "mean_miou")
-    if difference is None:
-        return ""
-    ahead: list[str] = []
-    behind: list[str] = []
-    for combination in findings.combinations:
-        gap = findings.lead_over(rival, "combinations", combination, "scores", "miou")
-        if gap is not None and round(100 * gap.mean, 1) != 0:
-            (ahead if gap.mean > 0 else behind).append(combination)
-    distance = abs(100 * difference.mean)
-    side = "as high as" if round(distance, 1) == 0 else f"{distance:.1f} points {'above' if difference.mean > 0 else 'below'}"
-    count = f"all {len(ahead)}" if len(ahead) == len(findings.combinations) else f"{len(ahead)} of {len(findings.combinations)}"
-    where = f", lower on {listed(behind)}" if 0 < len(behind) <= 3 else ""
-    verdict = "" if difference.half is None else f" {_verdict(findings.lead, rival, difference)}"
-    return f"Its mean over combinations is {side} that of {rival}; it is higher on {count} combinations{where}.{verdict}"
-
-
-def _verdict(lead: str, rival: str, difference: Estimate) -> str:
-    assert difference.half is not None
-    interval = f"95 % interval of the difference paired by seed {_signed(difference.mean, difference.half)}"
-    if abs(difference.mean) <= difference.half:
-        return f"The two are not distinguishable ({interval})."
-    ahead, behind = (lead, rival) if difference.mean > 0 else (rival, lead)
-    return f"{ahead} leads {behind} ({interval})."
-
-
-def _signed(mean: float, half: float) -> str:
-    return f"{100 * (mean - half):+.1f} to {100 * (mean + half):+.1f} points".replace("-", "−")
+    """The lead beside one rival, as far as the intervals carry."""
+    comparison = findings.comparisons.get(rival)
+    return said(comparison) if comparison else ""
 
 
 def certainty(findings: Findings) -> str:
     """How far the comparison can be trusted, from the number of seeds."""
     if len(findings.methods) < 2:
         return "No other method was evaluated, so these numbers stand alone."
+    if not findings.comparisons:
+        return ""
+    blocks = next(iter(findings.comparisons.values())).blocks
     counts = {len(seeds) for seeds in findings.evaluations.values()}
+    drawn = f"{blocks} block{'s' * (blocks != 1)} of the scored pixels, drawn again and again"
     if counts == {1}:
         return (
-            "Each method was trained once, so the differences include the luck of that training: "
-            "no claim is made that they would hold for another seed, or in other places."
+            f"These intervals come from {drawn}, and what they say holds after Holm's correction for several comparisons. Each "
+            "method was trained once: no claim is made that it would hold for another training, or in other places."
         )
     return (
-        f"Intervals are over seeds ({', '.join(map(str, findings.seeds))}): they tell how a new training would vary, "
-        "not how other places would; several rivals are not corrected for."
+        f"These intervals come from {drawn}, and from the seeds ({', '.join(map(str, findings.seeds))}): they tell how other "
+        "pixels of these scenes and a new training would vary, not how other places would. What they say holds after Holm's "
+        "correction for several comparisons."
     )
 
 

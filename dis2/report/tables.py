@@ -6,10 +6,12 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dis2.report.findings import Document, Estimate, Findings, estimate
+from dis2.combinations import name_of
+from dis2.evaluation.compare import MEAN, Estimate, estimate
+from dis2.report.findings import Document, Findings
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,14 @@ class Cell:
     half: float | None = None
     digits: int = 1
     best: bool = False
+    signed: bool = False
 
     def __str__(self) -> str:
         if self.value is None:
             return "–"
         if isinstance(self.value, str):
             return self.value
-        number = f"{self.value:,.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
+        number = f"{self.value:{'+' if self.signed else ''},.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
         return f"{number} ± {self.half:.{self.digits}f}" if self.half is not None else number
 
 
@@ -92,7 +95,7 @@ def with_best(rows: Sequence[Sequence[Cell]], better: Callable[[Iterable[float]]
 
 def _marked(cell: Cell, best: float | None) -> Cell:
     same = best is not None and isinstance(cell.value, float) and round(cell.value, cell.digits) == best
-    return Cell(cell.value, cell.half, cell.digits, best=True) if same else cell
+    return replace(cell, best=True) if same else cell
 
 
 def comparison(findings: Findings) -> Table:
@@ -110,6 +113,29 @@ def comparison(findings: Findings) -> Table:
     if any(cell.half is not None for row in rows for cell in row):
         caption += " ± is half the width of the 95 % t interval of the mean over seeds."
     return Table("miou", caption, ("method", *findings.combinations, "mean", "worst"), with_best(rows))
+
+
+def beside(findings: Findings) -> Table:
+    """By how far the lead is above each rival on every combination, with the interval of the difference."""
+    shown = [*findings.combinations, MEAN]
+    rows = []
+    for rival, comparison in findings.comparisons.items():
+        gaps = [comparison.differences[name] for name in shown]
+        cells = [
+            Cell(
+                100 * gap.mean,
+                None if gap.high is None else 100 * (gap.high - gap.mean),
+                best=gap.verdict != "not distinguishable",
+                signed=True,
+            )
+            for gap in gaps
+        ]
+        rows.append((Cell(rival), *cells))
+    caption = (
+        f"Percent points of mIoU by which {findings.lead} is above each rival; ± is half the width of the paired 95 % interval "
+        "over blocks of pixels and seeds. ● marks what is distinguishable from 0 after Holm's correction."
+    )
+    return Table("beside", caption, ("rival", *shown), tuple(rows))
 
 
 def expected(findings: Findings) -> Table:
@@ -136,6 +162,85 @@ def calibration(findings: Findings) -> Table:
         "Expected calibration error in percent points: how far stated confidence lies from being right. The least is marked ●."
     )
     return Table("calibration", caption, ("method", *findings.combinations), with_best(rows, min))
+
+
+def reliability(findings: Findings) -> Table:
+    """Every bin of confidence: how many pixels, how sure, and how many of them right; added up over seeds."""
+    rows = []
+    for method in findings.methods:
+        for combination in findings.combinations:
+            for low, high, count, sure, right in reliable(findings, method, combination):
+                numbers = Cell(low, digits=2), Cell(high, digits=2), Cell(float(count), digits=0), Cell(sure), Cell(right)
+                rows.append((Cell(method), Cell(combination), *numbers))
+    caption = "Bins of stated confidence: how many pixels, how sure on average, and how many of them right, in percent."
+    return Table("reliability", caption, ("method", "combination", "from", "to", "pixels", "confidence", "right"), tuple(rows))
+
+
+def reliable(findings: Findings, method: str, combination: str) -> list[tuple[float, float, int, float, float]]:
+    """The bins that hold pixels: from, to, pixels, confidence and share of right ones in percent; added up over seeds."""
+    told = [it["combinations"][combination].get("reliability") for it in findings.evaluations[method].values()]
+    known = [it for it in told if it]
+    sums = [[sum(values) for values in zip(*(it[key] for it in known), strict=True)] for key in ("count", "right", "confidence")]
+    bins = len(sums[0])
+    return [
+        (i / bins, (i + 1) / bins, count, 100 * sure / count, 100 * right / count)
+        for i, (count, right, sure) in enumerate(zip(*sums, strict=True))
+        if count
+    ]
+
+
+LOSSES = {
+    "clouds": ("clouds", "by the share of each window that clouds hide", lambda level: f"{100 * level:g} %"),
+    "noise": ("noise", "by added noise, in deviations of the band", lambda level: f"{level:g} σ"),
+    "misregistration": ("misregistration", "by the pixels that it lies beside its place", lambda level: f"{level:g} px"),
+}
+"""Kinds of partial loss: as a name, what is lost, and how a level reads."""
+
+
+def levels(findings: Findings, kind: str) -> list[float]:
+    """How much of a loss was tried, in any evaluation."""
+    told = [document.get("partial", {}).get(kind, {}) for seeds in findings.evaluations.values() for document in seeds.values()]
+    return sorted({float(level) for by_sensor in told for by_level in by_sensor.values() for level in by_level})
+
+
+def lost(findings: Findings, method: str, kind: str, sensor: str) -> dict[float | str, Estimate]:
+    """mIoU as a sensor is damaged more and more: from `0`, whole, to `missing`, without it; what is not known is left out."""
+    rest = name_of(other for other in findings.sensors if other != sensor)
+    keys: dict[float | str, tuple[str, ...]] = {0.0: ("whole", findings.full)}
+    keys |= {level: (kind, sensor, f"{level:g}") for level in levels(findings, kind)}
+    keys |= {"missing": ("whole", rest)}
+    found = {level: findings.over_seeds(method, "partial", *key, "miou") for level, key in keys.items()}
+    return {level: score for level, score in found.items() if score is not None}
+
+
+def partial_loss(findings: Findings, kind: str) -> Table:
+    """mIoU of every method with all sensors, one of them damaged."""
+    name, what, reads = LOSSES[kind]
+    tried: list[float | str] = [0.0, *levels(findings, kind), "missing"]
+    rows = []
+    for sensor in findings.sensors:
+        for method in findings.methods:
+            if scores := lost(findings, method, kind, sensor):
+                rows.append((Cell(sensor), Cell(method), *(percent(scores.get(level)) for level in tried)))
+    columns = ("whole", *(reads(level) for level in tried[1:-1]), "missing")
+    caption = f"mIoU in percent points with all sensors, one of them damaged, {what}. On the same pixels throughout."
+    return Table(f"partial-{name}", caption, ("sensor", "method", *columns), tuple(rows))
+
+
+def similarity(findings: Findings) -> Table:
+    """How much each method's fused features are like the teacher's, by combination and level."""
+    rows = []
+    for method in findings.methods:
+        for level in ("1", "2", "3", "4"):
+            found = [findings.over_seeds(method, "similarity", name, level) for name in findings.combinations]
+            if any(value is not None for value in found):
+                cells = [Cell(None) if it is None else Cell(it.mean, it.half, digits=3) for it in found]
+                rows.append((Cell(method), Cell(level), *cells))
+    caption = (
+        "Linear CKA (unbiased) of fused features with the named sensors to the teacher's with all of them, by level from fine "
+        "(1) to coarse (4): 1 is alike, 0 unrelated."
+    )
+    return Table("similarity", caption, ("method", "level", *findings.combinations), tuple(rows))
 
 
 def class_drop(findings: Findings, method: str) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.metrics import Calibration, Matrix, confusion, miou
 from dis2.models.inputs import inputs
-from dis2.models.prediction import Images, Validity
+from dis2.models.prediction import Images, Prediction, Validity
 from dis2.raster.grid import Window
 from dis2.tiles.augment import Sample
 from dis2.tiles.dataset import Scenes, batches, fresh, stacked
@@ -42,6 +42,33 @@ class Count:
         return cls(zeros[0], zeros[1], Calibration.empty(bins), Calibration.empty(bins))
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A batch of windows and which of its pixels count."""
+
+    samples: list[Sample]
+    images: Images
+    valid: Validity
+    truth: NDArray[np.uint8]
+    """[B, h, w]"""
+    new: NDArray[np.bool_]
+    """[B, h, w]: the pixels that no earlier window has covered"""
+    primary: NDArray[np.bool_]
+    """[B, h, w]"""
+    labelled: NDArray[np.bool_]
+    """[B, h, w]"""
+
+
+class Observer(Protocol):
+    """Sees what is scored, to count more of it."""
+
+    def begin(self, batch: Scored) -> None:
+        """A batch, before any of its combinations."""
+
+    def see(self, batch: Scored, combination: str, prediction: Prediction, chosen: NDArray[np.integer]) -> None:
+        """What the network says of it with some of the sensors; the classes chosen are [B, h, w]."""
+
+
 @dataclass
 class Scorer:
     """Feeds windows to a network and counts. Encoders run once per window, whatever the number of combinations."""
@@ -53,6 +80,7 @@ class Scorer:
     bins: int = 15
     zeros: bool = False
     """Feed zeros for missing sensors as if they were measured?"""
+    observers: Sequence[Observer] = ()
     counts: dict[str, Count] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -79,30 +107,39 @@ class Scorer:
         truth = np.stack([sample.labels for sample in samples])
         measured = torch.cat(list(valid.values()), 1).cpu().numpy()  # [B, N, h, w]
         labelled = (truth != IGNORE) & new & measured.any(1)
-        primary = labelled & measured.all(1)
         if not labelled.any():
             return
-        for name, logits in self._logits(network, images, valid):
-            probability, predicted = torch.softmax(logits.float(), 1).max(1)
-            sure, chosen = probability.cpu().numpy(), predicted.cpu().numpy()
-            count = self.counts[name]
-            for mask, matrix, calibration in (
-                (primary, count.primary, count.calibration),
-                (labelled, count.every, count.calibration_every),
-            ):
-                matrix += confusion(truth[mask], chosen[mask], len(matrix))
-                calibration.add(sure[mask], (truth == chosen)[mask])
+        batch = Scored(samples, images, valid, truth, new, labelled & measured.all(1), labelled)
+        for observer in self.observers:
+            observer.begin(batch)
+        for name, prediction in self._predictions(network, images, valid):
+            chosen = self._add(self.counts[name], batch, prediction.logits)
+            for observer in self.observers:
+                observer.see(batch, name, prediction, chosen)
 
-    def _logits(self, network: nn.Module, images: Images, valid: Validity) -> Iterable[tuple[str, Tensor]]:
+    def _add(self, count: Count, batch: Scored, logits: Tensor) -> NDArray[np.integer]:
+        """Counts a combination's logits; the classes chosen."""
+        probability, predicted = torch.softmax(logits.float(), 1).max(1)
+        sure, chosen = probability.cpu().numpy(), predicted.cpu().numpy()
+        for mask, matrix, calibration in (
+            (batch.primary, count.primary, count.calibration),
+            (batch.labelled, count.every, count.calibration_every),
+        ):
+            matrix += confusion(batch.truth[mask], chosen[mask], len(matrix))
+            calibration.add(sure[mask], (batch.truth == chosen)[mask])
+        return chosen
+
+    def _predictions(self, network: nn.Module, images: Images, valid: Validity) -> Iterable[tuple[str, Prediction]]:
         sensors = tuple(self.scenes.data.sensors)
-        if not self.zeros:
-            encoded = network.encode(images, valid)  # type: ignore[operator]
+        if self.zeros:
             for combination in self.combinations:
-                available = torch.tensor([availability(combination, sensors)] * len(next(iter(images.values()))))
-                yield name_of(combination), network.decode(encoded, available.to(next(iter(images.values())).device)).logits  # type: ignore[operator]
+                yield name_of(combination), network(*zero_filled(images, valid, combination))
             return
+        encoded = network.encode(images, valid)  # type: ignore[operator]
+        like = next(iter(images.values()))
         for combination in self.combinations:
-            yield name_of(combination), network(*zero_filled(images, valid, combination)).logits
+            available = torch.tensor([availability(combination, sensors)] * len(like), device=like.device)
+            yield name_of(combination), network.decode(encoded, available)  # type: ignore[operator]
 
 
 def zero_filled(images: Images, valid: Validity, combination: Combination) -> tuple[Images, Validity]:

@@ -7,7 +7,7 @@ import pytest
 from dis2.cli import main
 from dis2.config.model import ModelSettings
 from dis2.evaluation import cost
-from dis2.evaluation.cost import Subject, aligned
+from dis2.evaluation.cost import Subject
 from dis2.models.registry import METHODS
 
 WORDS = ["cost", "--sensors", "eye=4,echo=2", "--classes", "3", "--size", "32", "--width", "4"]
@@ -65,10 +65,6 @@ def test_the_table_has_a_line_for_each_combination_and_one_for_the_method_s_own_
     assert said.startswith("unet, eye=4,echo=2, 3 classes, 32 x 32 pixels")
     assert [line.split()[1] for line in said.splitlines() if line.startswith("| e")] == ["eye+echo", "echo"] * 2
     assert "width 4: " in said and "width 8: " in said and said.count("| its own training step") == 2
-
-
-def test_columns_are_aligned():
-    assert aligned([("a", "number"), ("long", "1")]) == "| a    | number |\n|------|-------:|\n| long |      1 |"
 
 
 @pytest.mark.parametrize(

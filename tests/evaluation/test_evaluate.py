@@ -10,20 +10,23 @@ import pytest
 from dis2.combinations import combinations, name_of
 from dis2.config.evaluation import EvaluationSettings
 from dis2.errors import UserError
-from dis2.evaluation.evaluate import FAILURES, evaluate
+from dis2.evaluation.evaluate import FAILURES, evaluate, rowwise
+from dis2.evaluation.openings import openings
 from dis2.files import read_json
-from dis2.models.files import CARD, read_card, save
+from dis2.models.files import CARD, load, read_card, save
 from tests.models.rivals.test_specialist import saved, specialist
 from tests.training.tiny import CLASSES, SENSORS, data
 
 NAMES = [name_of(c) for c in combinations(tuple(SENSORS))]
 
+PLAIN = {"partial": {"windows": 0}}
+
 
 @pytest.fixture
 def evaluated(tiles, model, tmp_path):
-    def of(method="dis2", split="test", zeros=False, tile=32, folder=None, **changes):
-        settings = EvaluationSettings(tile=tile, batch=2, bins=10)
-        evaluate(data(**changes), settings, folder or model(method), tiles, tmp_path / "found.json", split, zeros)
+    def of(method="dis2", split="test", zeros=False, tile=32, folder=None, teacher=None, told=PLAIN, **changes):
+        settings = EvaluationSettings.model_validate({"tile": tile, "batch": 2, "bins": 10} | told)
+        evaluate(data(**changes), settings, folder or model(method), tiles, tmp_path / "found.json", split, zeros, teacher)
         return read_json(tmp_path / "found.json")
 
     return of
@@ -96,6 +99,61 @@ def test_the_split_that_is_asked_for_is_scored(evaluated):
 
 def test_the_same_model_gives_the_same_file(evaluated):
     assert json.dumps(evaluated()) == json.dumps(evaluated())
+
+
+def test_every_encoder_runs_once_a_batch_however_many_combinations_there_are(evaluated, model, monkeypatch):
+    calls = []
+    loaded = load(model("dis2"))
+    for sensor, encoder in loaded.network.encoders.items():
+        encoder.register_forward_hook(lambda *told, it=sensor: calls.append(it))
+    monkeypatch.setattr("dis2.evaluation.evaluate.load", lambda folder: loaded)
+    evaluated()
+    assert calls.count("eye") == calls.count("echo") == calls.count("relief") == 3  # six windows, two at once
+
+
+def test_blocks_likeness_and_partial_loss_are_told_where_they_are_wanted(evaluated, model):
+    found = evaluated(teacher=model("teacher"), told={"block": 32, "partial": {"windows": 2, "clouds": [0.5]}})
+    assert len(found["blocks"]["places"]) == 6 and list(found["blocks"]["hit"]) == NAMES
+    assert list(found["similarity"]) == NAMES and list(found["similarity"]["eye"]) == ["1", "2", "3", "4"]
+    damaged = found["partial"]
+    assert list(damaged["clouds"]) == list(SENSORS) and list(damaged["clouds"]["eye"]) == ["0.5"]
+    assert list(damaged["misregistration"]["echo"]) == ["1", "2", "4"] and list(damaged["noise"]["echo"]) == ["0.5", "1", "2"]
+    assert list(damaged["whole"]) == NAMES and 0 < damaged["pixels"] < found["protocol"]["pixels"]
+    plain = evaluated(told={"similarity": False} | PLAIN, teacher=model("teacher"))
+    assert not {"similarity", "partial"} & plain.keys()
+    assert plain["combinations"] == found["combinations"] and plain["protocol"] == found["protocol"]
+
+
+def test_borders_are_not_scored_where_that_is_wanted(evaluated):
+    plain, inner = evaluated(), evaluated(told={"erosion": 2} | PLAIN)
+    assert 0 < inner["protocol"]["pixels"] < plain["protocol"]["pixels"] and inner["protocol"]["erosion"] == 2
+    for row, whole in zip(inner["combinations"]["eye"]["confusion"], plain["combinations"]["eye"]["confusion"], strict=True):
+        assert all(a <= b for a, b in zip(row, whole, strict=True))
+
+
+def test_looking_at_the_test_split_is_counted_and_at_validation_is_not(evaluated, tiles):
+    before = openings(tiles).count
+    evaluated(split="validation")
+    assert openings(tiles).count == before
+    evaluated()
+    assert openings(tiles).count == before + 1
+
+
+def test_a_teacher_of_another_run_is_one_clear_line(evaluated, model, tmp_path):
+    other = shutil.copytree(model("teacher"), tmp_path / "other")
+    card = json.loads((other / CARD).read_text())
+    card["statistics"]["eye"]["mean"][0] += 1
+    (other / CARD).write_text(json.dumps(card))
+    with pytest.raises(UserError, match="other: its statistics are not those of the model; give the teacher of the same run"):
+        evaluated(teacher=other)
+
+
+def test_json_has_a_line_for_each_key_and_each_row(evaluated, tmp_path):
+    value = {"a": [[1, 2], [3]], "b": {"c": [], "d": {}}, "e": ["x", None, 0.5], "f": [{"g": 1}]}
+    text = rowwise(value)
+    assert json.loads(text) == value and "[1, 2]" in text and text.count("\n") == 15
+    with pytest.raises(ValueError, match="JSON"):
+        rowwise({"a": float("nan")})
 
 
 @pytest.mark.parametrize(

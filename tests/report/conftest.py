@@ -22,6 +22,7 @@ CLASSES = ("building", "paved", "water", "tree", "low_vegetation", "bare_soil")
 SCENES = {"alder": "train", "hazel": "validation", "maple": "test", "willow": "test"}
 METHODS = {"dis2": 0.86, "sensor-dropout": 0.78, "teacher-zeros": 0.62}
 SIDE = 96
+BLOCKS = 16
 
 
 @pytest.fixture(scope="session")
@@ -82,16 +83,21 @@ def scores_of(confusion: np.ndarray, ece: float) -> dict:
 
 
 def evaluation(method: str, seed: int, quality: float) -> dict:
-    """Every combination's confusion, worse with fewer sensors, and the scores that follow from it."""
-    rng = np.random.default_rng([seed, len(method)])
-    found = {}
+    """Every combination's confusion by block, worse with fewer sensors, and the scores that follow from it."""
+    rng, places = np.random.default_rng([seed, len(method)]), np.random.default_rng(1)
+    truth = places.integers(200, 400, (BLOCKS, len(CLASSES)))
+    found, blocks = {}, {"side": 128, "places": [["maple", 0, 128 * i] for i in range(BLOCKS)], "truth": truth.tolist()}
+    hit, predicted = {}, {}
     for combination in combinations(tuple(SENSORS)):
         right = quality - 0.14 * (len(SENSORS) - len(combination)) * (2 - quality) + rng.normal(0, 0.01)
         wrong = rng.dirichlet(np.ones(len(CLASSES)), len(CLASSES)) * (1 - right)
-        confusion = ((wrong + right * np.eye(len(CLASSES))) * rng.integers(4000, 9000, (len(CLASSES), 1))).round().astype(int)
-        scores = scores_of(confusion, float(rng.uniform(0.02, 0.12)))
-        entry = {"confusion": confusion.tolist(), "scores": scores}
-        found[name_of(combination)] = {**entry, "all_pixels": entry}
+        share = wrong + right * np.eye(len(CLASSES))
+        matrices = rng.multinomial(truth, share[None].repeat(BLOCKS, 0))  # [blocks, K, K]
+        confusion = matrices.sum(0)
+        scores, name = scores_of(confusion, float(rng.uniform(0.02, 0.12))), name_of(combination)
+        hit[name], predicted[name] = matrices.diagonal(0, 1, 2).tolist(), matrices.sum(1).tolist()
+        entry = {"confusion": confusion.tolist(), "scores": scores, "reliability": reliability(rng, right)}
+        found[name] = {**entry, "all_pixels": entry}
     miou = {name: entry["scores"]["miou"] for name, entry in found.items()}
     worst = min(miou, key=miou.__getitem__)
     return {
@@ -103,6 +109,9 @@ def evaluation(method: str, seed: int, quality: float) -> dict:
         "scenes": list(SCENES)[2:],
         "protocol": {"tile": 256, "pixels": 123456, "primary": "label there and all sensors valid"},
         "combinations": found,
+        "blocks": {**blocks, "hit": hit, "predicted": predicted},
+        "similarity": {name: {str(level): 0.4 + 0.05 * level + 0.1 * name.count("+") for level in range(1, 5)} for name in found},
+        "partial": partial(miou, rng),
         "summary": {
             "mean_miou": float(np.mean(list(miou.values()))),
             "worst": {"combination": worst, "miou": miou[worst]},
@@ -111,6 +120,30 @@ def evaluation(method: str, seed: int, quality: float) -> dict:
         },
         "model": {"parameters": 1_234_567, "steps": 800, "seconds": 251.3, "seed": seed, "best_step": 700, "validation": miou},
     }
+
+
+def reliability(rng: np.random.Generator, right: float) -> dict:
+    """Six bins from a third on, a little surer than right."""
+    sure = np.linspace(0.35, 0.95, 6)
+    count = rng.integers(100, 900, 6)
+    return {
+        "count": [0, 0, 0, *count.tolist()],
+        "right": [0, 0, 0, *(count * sure * (0.7 + 0.3 * right)).astype(int).tolist()],
+        "confidence": [0.0, 0.0, 0.0, *(count * sure).tolist()],
+    }
+
+
+def partial(miou: dict[str, float], rng: np.random.Generator) -> dict:
+    """Ever worse between all sensors and one less."""
+    told: dict = {"settings": {}, "pixels": 1, "whole": {name: {"miou": score} for name, score in miou.items()}}
+    for kind, levels in {"clouds": (0.25, 0.5, 0.75), "noise": (0.5, 1, 2), "misregistration": (1, 2, 4)}.items():
+        for sensor in SENSORS:
+            full, rest = miou["optical+sar+dsm"], miou[name_of(other for other in SENSORS if other != sensor)]
+            told.setdefault(kind, {})[sensor] = {
+                f"{level:g}": {"miou": full + (rest - full) * level / max(levels) * 0.8 + rng.normal(0, 0.004)}
+                for level in levels
+            }
+    return told
 
 
 def write_model(folder: Path, method: str, quality: float) -> None:

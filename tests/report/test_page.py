@@ -20,8 +20,9 @@ from rasterio.crs import CRS
 from dis2.config.data import Data
 from dis2.config.report import ReportSettings
 from dis2.errors import UserError
+from dis2.evaluation.compare import MEAN
 from dis2.raster.grid import Grid
-from dis2.report.findings import estimate, read_findings
+from dis2.report.findings import read_findings
 from dis2.report.page import report
 from dis2.report.pictures import class_png, confidence_png, error_png, hillshade, sensor_png, thinned
 from dis2.report.sentences import summary
@@ -259,14 +260,87 @@ def test_one_seed_claims_nothing_and_several_give_intervals(data: Data, results:
     means = [scores(results, "dis2", seed)["summary"]["mean_miou"] for seed in range(3)]
     half = 4.302653 * np.std(means, ddof=1) / np.sqrt(3)
     assert f"{100 * np.mean(means):.1f} ± {100 * half:.1f}" in text
-    assert "dis2 leads sensor-dropout (95 % interval" in text
-    assert "are not distinguishable (95 % interval" in text
+    assert "dis2 leads sensor-dropout in mean mIoU (+" in text
+    assert "dis2 is not distinguishable from teacher-zeros in mean mIoU (" in text
 
 
-def test_the_interval_of_known_numbers():
-    assert estimate([1.0, 2.0, 3.0]) == pytest.approx((2.0, 4.302653 / 3**0.5))
-    assert estimate([None, 0.5]) == (0.5, None)
-    assert estimate([None]) is None
+def test_the_comparison_is_told_in_words_in_a_table_and_in_a_figure(data: Data, page: Path, results: Path):
+    text, found = page.read_text(), read_findings(data, results).comparisons
+    assert list(found) == ["sensor-dropout", "teacher-zeros"]
+    for (rival, comparison), row in zip(found.items(), read_csv(page, "beside"), strict=True):
+        assert row["rival"] == rival and list(row)[-2] == MEAN
+        for name, gap in comparison.differences.items():
+            assert float(row[name]) == pytest.approx(100 * gap.mean, abs=1e-4)
+            assert float(row[f"{name} half-width of 95 % interval"]) == pytest.approx(50 * (gap.high - gap.low), abs=1e-4)
+        gap = comparison.differences[MEAN]
+        assert gap.verdict == "leads" and f"dis2 leads {rival} in mean mIoU (+{100 * gap.mean:.1f} points" in text
+    assert (page.parent / "figures/beside.svg").read_text().count('class="span"') == 16
+    assert "16 blocks of the scored pixels" in text and "after Holm&#39;s correction" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"blocks": {}}, "dis2 and sensor-dropout are not compared: evaluation of sensor-dropout, seed 0: no blocks of pixels"),
+        ({"split": "validation"}, "dis2 and sensor-dropout are not compared: evaluation of sensor-dropout, seed 0: split:"),
+    ],
+)
+def test_a_rival_that_cannot_be_compared_is_shown_without_a_claim(data: Data, results: Path, change: dict, said: str):
+    write(results / "evaluation/sensor-dropout/0.json", scores(results, "sensor-dropout") | change)
+    findings = read_findings(data, results)
+    assert any(note.startswith(said) for note in findings.notes) and list(findings.comparisons) == ["teacher-zeros"]
+    report(data, SETTINGS, results, results / "report/index.html")
+    assert "leads sensor-dropout" not in (results / "report/index.html").read_text()
+
+
+def test_partial_loss_goes_from_whole_to_missing_in_table_and_figure(page: Path, results: Path):
+    told = scores(results)["partial"]
+    for kind, first in (("clouds", "25 %"), ("noise", "0.5 σ"), ("misregistration", "1 px")):
+        row = next(row for row in read_csv(page, f"partial-{kind}") if (row["sensor"], row["method"]) == ("sar", "dis2"))
+        assert list(row)[2:4] == ["whole", first] and list(row)[-1] == "missing" and len(row) == 7
+        numbers = [told["whole"]["optical+sar+dsm"], *told[kind]["sar"].values(), told["whole"]["optical+dsm"]]
+        assert [float(value) for value in list(row.values())[2:]] == pytest.approx([100 * it["miou"] for it in numbers], abs=1e-4)
+        drawn = (page.parent / f"figures/partial-{kind}.svg").read_text()
+        assert drawn.count('class="head"') == 3 and drawn.count('class="mark"') == 3 * 3 * (5 if kind == "clouds" else 4) + 3
+
+
+def test_reliability_is_a_drawing_and_a_row_for_every_bin_with_pixels(page: Path, results: Path):
+    told = scores(results, "sensor-dropout")["combinations"]["sar"]["reliability"]
+    rows = [row for row in read_csv(page, "reliability") if (row["method"], row["combination"]) == ("sensor-dropout", "sar")]
+    assert len(rows) == 6 and [float(row["pixels"]) for row in rows] == told["count"][3:]
+    right = [100 * right / count for right, count in zip(told["right"][3:], told["count"][3:], strict=True)]
+    assert [float(row["right"]) for row in rows] == pytest.approx(right, abs=1e-4)
+    assert (page.parent / "figures/reliability.svg").read_text().count('class="diagonal"') == 7
+
+
+def test_similarity_to_the_teacher_is_a_row_for_each_level(page: Path, results: Path):
+    told = scores(results)["similarity"]
+    rows = [row for row in read_csv(page, "similarity") if row["method"] == "dis2"]
+    assert [row["level"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row[name]) == pytest.approx(told[name][row["level"]], abs=1e-4) for row in rows for name in told)
+
+
+def test_what_was_not_measured_is_not_shown(data: Data, results: Path):
+    for method in ("dis2", "sensor-dropout", "teacher-zeros"):
+        document = scores(results, method)
+        del document["partial"], document["similarity"]
+        write(results / f"evaluation/{method}/0.json", document)
+    report(data, SETTINGS, results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    assert 'id="partial"' not in text and "#partial" not in text and 'id="similarity"' not in text
+
+
+def test_openings_of_the_test_split_are_told(data: Data, results: Path):
+    lines = [{"weights": weights} for weights in ("a", "b", "a")]
+    (results / "tiles/openings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report(data, SETTINGS, results, results / "report/index.html")
+    assert "openings of the test split</dt><dd>3, of 2 models" in (results / "report/index.html").read_text()
+
+
+def test_each_seed_is_a_dot(data: Data, results: Path):
+    write(results / "evaluation/dis2/1.json", evaluation("dis2", 1, 0.86))
+    report(data, SETTINGS, results, results / "report/index.html")
+    assert (results / "report/figures/miou.svg").read_text().count('class="seed"') == 7 * 2
 
 
 def test_a_raster_read_in_bands_of_rows_is_the_thinned_raster():

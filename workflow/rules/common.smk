@@ -67,6 +67,12 @@ def teacher_of(wildcards):
     return model("teacher", wildcards.seed) if wildcards.method in PLAN.from_teacher else []
 
 
+def measure(wildcards):
+    """The teacher whose features those of a model are compared with, where one is trained and that is wanted."""
+    wanted = PLAN.run.evaluation.similarity and "teacher" in PLAN.trained
+    return model("teacher", wildcards.seed) if wanted else []
+
+
 def scored_model(wildcards):
     """The files of that model."""
     return model(*scored(wildcards))

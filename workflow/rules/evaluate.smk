@@ -7,6 +7,7 @@ rule evaluate:
         model=scored_model,
         stores=stores(PLAN.data.scenes_of("test")),
         manifests=manifests(PLAN.data.scenes_of("test")),
+        teacher=measure,
     output:
         scores=results("evaluation/{method}/{seed}.json"),
     log:
@@ -25,11 +26,12 @@ rule evaluate:
         model=model_folder,
         tiles=lambda wildcards, input: parent(input.stores[0]),
         zeros=lambda wildcards: [] if PLAN.model(wildcards.method) == wildcards.method else ["--zeros"],
+        teacher=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
         code=lambda wildcards: model_code("dis2.evaluation.evaluate", wildcards.method),
     message:
         "Evaluating {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "python -m dis2 evaluate {params.model:q} --settings {params.settings:q} --split test {params.zeros:q}"
+        "python -m dis2 evaluate {params.model:q} --settings {params.settings:q} --split test {params.zeros:q} {params.teacher:q}"
         " --tiles {params.tiles:q} --out {output.scores:q} 2>&1 | tee -i {log:q}"
 
 
