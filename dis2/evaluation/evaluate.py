@@ -14,6 +14,7 @@ from dis2 import metrics
 from dis2.combinations import combinations, expected, name_of
 from dis2.config.data import Data
 from dis2.config.evaluation import EvaluationSettings
+from dis2.device import device
 from dis2.files import write_json
 from dis2.metrics import Calibration, Matrix
 from dis2.models.files import Card, check_fit, load
@@ -32,7 +33,7 @@ def evaluate(data: Data, settings: EvaluationSettings, folder: Path, tiles: Path
     torch.set_num_threads(settings.threads)
     model = load(folder)
     check_fit(folder, model.card, data)
-    model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.network.to(device())
     scenes = Scenes(data, tiles, split)
     windows = scenes.fixed(settings.tile)
     scorer = Scorer(scenes, model.card.statistics, combinations(tuple(data.sensors)), settings.batch, settings.bins, zeros)

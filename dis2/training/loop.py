@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from dis2.config.training import TrainingSettings
+from dis2.device import device
 from dis2.errors import UserError
 from dis2.progress import bar
 from dis2.tiles.dataset import Draw, Sample, Sampler
@@ -48,7 +49,7 @@ class Loop:
 
     def run(self) -> State:
         """Trains from the beginning, or from where a killed run was; the network ends with its best weights."""
-        fabric = Fabric(accelerator="auto", devices=1, precision=precision())
+        fabric = Fabric(accelerator=device().type, devices=1, precision=precision())
         torch.manual_seed(self.seed)
         inherited = self.objective.start(self.network)
         if self.objective.teacher is not None:
@@ -202,4 +203,4 @@ def hash_seed(*parts: int) -> int:
 
 def precision() -> Any:
     """bf16 on GPUs that have it, else full."""
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if device().type == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
