@@ -1,8 +1,10 @@
 """From rasters to the report in one command: reads and checks the config, then lets the rules make what it asks for."""
 
 import os
+import shutil
 import sys
 
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 from dis2.config.plan import Plan
@@ -11,6 +13,13 @@ from dis2.errors import UserError
 from dis2.models.registry import METHODS
 
 min_version("9.0")
+
+if workflow.deployment_settings.deployment_method == {DeploymentMethod.CONDA} and not shutil.which("conda"):
+    sys.exit("--use-conda: there is no conda here; leave it out to use this environment, or install conda 24.7.1 or later")
+if image := os.environ.get("DIS2_CONTAINER"):  # built from workflow/Dockerfile, for --sdm conda apptainer
+
+    containerized: image
+
 
 if not workflow.configfiles:  # given ones would be merged with the default one
 

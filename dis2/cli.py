@@ -167,6 +167,12 @@ def cost(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def doctor(arguments: argparse.Namespace, settings: Settings) -> int:
+    from dis2.doctor import doctor
+
+    return doctor(Path(), arguments.config)
+
+
 def schema(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.config.run import schema
     from dis2.files import whole
@@ -273,6 +279,10 @@ def parser() -> argparse.ArgumentParser:
         "cost", cost, "measure what a method costs: parameters, arithmetic, memory and time of combinations", settings=False
     )
     it.cost()
+    it = stages.add(
+        "doctor", doctor, "tell what this machine has and what would fail on it; the exit code is 1 for a warning", settings=False
+    )
+    it.path("--config", "FILE", "also look whether this config is right and its rasters are there")
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top
@@ -379,14 +389,14 @@ class Stage:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs one stage; 0 when it is done, 2 with one line on a user's mistake."""
+    """Runs one stage; 0 when it is done (the doctor has worse to say), 2 with one line on a user's mistake."""
     top = parser()
     arguments, rest = top.parse_known_args(words)
     if rest and arguments.stage != "predict":
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
-        arguments.function(arguments, Settings(arguments))
+        return arguments.function(arguments, Settings(arguments)) or 0
     except UserError as error:
         for line in str(error).splitlines():
             print(f"dis2 {arguments.stage}: {line}", file=sys.stderr)
@@ -394,4 +404,3 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"dis2 {arguments.stage}: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    return 0

@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside their final name and renamed."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ def unwritable(path: Path, error: OSError) -> UserError:
     """The one line for a disk that is full, missing or closed to us."""
     reason = error.strerror or " ".join(str(error).split())
     return UserError(f"{path}: cannot be written ({reason}); check the disk and its permissions")
+
+
+def digest(path: Path) -> str:
+    """A file's bytes in one word."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,6 +16,7 @@ from dis2 import metrics
 from dis2.combinations import combinations, expected, name_of
 from dis2.config.data import Data
 from dis2.config.evaluation import EvaluationSettings, PartialSettings
+from dis2.device import device
 from dis2.errors import UserError
 from dis2.evaluation.blocks import Blocks
 from dis2.evaluation.eroded import Eroded
@@ -47,15 +48,14 @@ def evaluate(
 ) -> None:
     """Scores a model with every combination and writes confusion matrices and all that follows from them."""
     torch.set_num_threads(settings.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load(folder)
+    model, where = load(folder), device()
     check_fit(folder, model.card, data)
-    model.network.to(device)
+    model.network.to(where)
     scenes = Eroded(data, tiles, split, settings.erosion)
     windows = scenes.fixed(settings.tile)
     names = combinations(tuple(data.sensors))
     blocks = Blocks(scenes, [name_of(combination) for combination in names], settings.block)
-    likeness = Similarity(_teacher(teacher, model, data, device)) if teacher and settings.similarity else None
+    likeness = Similarity(_teacher(teacher, model, data, where)) if teacher and settings.similarity else None
     loss = _partial(scenes, model, settings, zeros)
     observers = [observer for observer in (blocks, likeness, loss) if observer is not None]
     scorer = Scorer(scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers)
@@ -70,13 +70,13 @@ def evaluate(
         part.write_text(rowwise({**found, "blocks": blocks.told()}) + "\n", encoding="utf-8")
 
 
-def _teacher(folder: Path, model: Model, data: Data, device: torch.device) -> nn.Module:
+def _teacher(folder: Path, model: Model, data: Data, where: torch.device) -> nn.Module:
     """The teacher's network, which must be shown what the model is shown."""
     taught = load(folder)
     check_fit(folder, taught.card, data)
     if taught.card.statistics != model.card.statistics:
         raise UserError(f"{folder}: its statistics are not those of the model; give the teacher of the same run")
-    return taught.network.to(device).eval()
+    return taught.network.to(where).eval()
 
 
 def _partial(scenes: Scenes, model: Model, settings: EvaluationSettings, zeros: bool) -> PartialLoss | None:

@@ -17,7 +17,7 @@ from torch import nn
 from dis2.config.data import Data, Sensor
 from dis2.config.model import ModelSettings
 from dis2.errors import UserError
-from dis2.files import read_json, whole, write_json
+from dis2.files import digest, read_json, whole, write_json
 from dis2.models.inputs import inputs
 from dis2.models.prediction import Images, Validity
 from dis2.models.registry import METHODS, method_of
@@ -51,6 +51,8 @@ class Card(BaseModel):
     """Settings, steps, time and memory."""
     provenance: dict[str, Any]
     """Code, data and versions."""
+    weights: str = ""
+    """The digest of the weights beside the card."""
 
 
 @dataclass
@@ -76,7 +78,7 @@ def save(folder: Path, network: nn.Module, card: Card) -> None:
     """The weights, then the card, each whole or not there."""
     with whole(folder / WEIGHTS) as part:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, part)
-    write_json(folder / CARD, card.model_dump(mode="json"))
+    write_json(folder / CARD, card.model_dump(mode="json") | {"weights": digest(folder / WEIGHTS)})
 
 
 def read_card(folder: Path) -> Card:
@@ -116,6 +118,8 @@ def load(folder: Path) -> Model:
     card = read_card(folder)
     network = build(card.method, card.sensors, len(card.classes), card.settings)
     try:
+        if card.weights not in ("", digest(folder / WEIGHTS)):
+            raise SafetensorError("other bytes than were written")
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dis2.device import device
 from dis2.models.files import Model
 from dis2.raster.grid import Window
 from dis2.raster.warp import Reader
@@ -18,7 +19,7 @@ class Mapper:
 
     def __init__(self, model: Model, readers: Mapping[str, Reader], combinations: Sequence[Sequence[str]]):
         self.model, self.readers, self.combinations = model, readers, combinations
-        model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+        model.network.to(device())
 
     def predictions(
         self, windows: Sequence[Window], cell: Window, batch: int, done: Callable[[int], object]

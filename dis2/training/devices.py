@@ -9,15 +9,17 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor
 
+from dis2.device import device
 from dis2.errors import UserError
 
 
 def started(devices: int) -> Fabric:
     """The device of this process; with several, each but the first runs this command again and comes to here, too."""
-    if torch.cuda.is_available() and torch.cuda.device_count() < devices:
+    kind = device().type
+    if kind == "cuda" and torch.cuda.device_count() < devices:
         raise UserError(f"training.devices: {devices} wanted, there are {torch.cuda.device_count()} GPUs; ask for fewer")
     fabric = Fabric(
-        accelerator="auto",
+        accelerator=kind,
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         precision=precision(),
@@ -39,4 +41,4 @@ def any_of(fabric: Fabric, flag: bool) -> bool:
 
 def precision() -> Any:
     """bf16 on GPUs that have it, else full."""
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if device().type == "cuda" and torch.cuda.is_bf16_supported() else "32-true"

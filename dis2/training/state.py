@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dis2.errors import UserError
-from dis2.files import read_json, whole, write_json
+from dis2.files import digest, read_json, whole, write_json
 
 Tensors = dict[str, Tensor]
 
@@ -60,7 +60,7 @@ def save_state(folder: Path, key: str, state: State) -> None:
             part,
         )
     said = {one: getattr(state, one) for one in TOLD}
-    write_json(folder / "state.json", {"key": key, "tensors": name, **said})
+    write_json(folder / "state.json", {"key": key, "tensors": name, "digest": digest(folder / name), **said})
     _remove(folder, keep=name)
 
 
@@ -88,6 +88,8 @@ def load_state(folder: Path, key: str) -> State | None:
         discard_state(folder)
         return None
     try:
+        if said["digest"] != digest(folder / str(said["tensors"])):
+            raise SafetensorError("other bytes than were written")
         flat = load_file(folder / str(said["tensors"]))
     except (OSError, SafetensorError) as error:
         raise UserError(

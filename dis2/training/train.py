@@ -20,6 +20,7 @@ from dis2.combinations import combinations, name_of, parse
 from dis2.config.data import Data
 from dis2.config.model import ModelSettings
 from dis2.config.training import TrainingSettings
+from dis2.device import device
 from dis2.errors import UserError
 from dis2.files import whole
 from dis2.fingerprint import fingerprint
@@ -257,7 +258,7 @@ def _card(
     provenance: dict[str, Any],
 ) -> Card:
     seconds = max(done.seconds, 1e-9)
-    cuda = torch.cuda.is_available()
+    cuda = device().type == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Card(
         method=method,

@@ -60,6 +60,7 @@ def test_only_the_state_is_removed_from_a_folder_that_holds_more(tmp_path):
     [
         (lambda folder: (folder / "state.json").write_text('{"key": "ke'), "state.json: damaged"),
         (lambda folder: (folder / "state-3.safetensors").write_bytes(b"short"), "state-3.safetensors: damaged"),
+        (lambda folder: (folder / "state-3.safetensors").open("ab").write(b"!"), "state-3.safetensors: damaged"),
         (lambda folder: (folder / "state-3.safetensors").unlink(), "state-3.safetensors: damaged"),
     ],
 )

@@ -8,13 +8,20 @@ from dis2.fingerprint import fingerprint, pins
 from dis2.models.registry import method_of
 
 PINS = pins(Path(workflow.basedir, "constraints.txt"), "lightning-fabric", "numpy", "scipy", "torch")
-TRAIN_ENV = "../envs/train-gpu.yaml" if os.environ.get("DIS2_GPU") else "../envs/train.yaml"
+CHOICE = os.environ.get("DIS2_GPU", "")  # 1: the CUDA build; 0: no GPU is asked for, nor used where there is one
+TRAIN_ENV = "../envs/train-gpu.yaml" if CHOICE == "1" else "../envs/train.yaml"
+GPUS = 0 if CHOICE == "0" else 1
 code = cache(fingerprint)
 
 
 def results(path):
     """A file of this data set."""
     return f"{PLAN.folder}/{path}"
+
+
+def growing(megabytes):
+    """Memory, and more of it at each attempt: the one before may have failed for want of it."""
+    return lambda wildcards, attempt: megabytes * attempt
 
 
 def parent(path):

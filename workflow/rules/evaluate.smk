@@ -18,9 +18,9 @@ rule evaluate:
         TRAIN_ENV
     threads: PLAN.run.evaluation.threads
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=240,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=PLAN.split_settings(["test"], "evaluation"),
         model=model_folder,
@@ -59,9 +59,9 @@ for number, (combinations, scenes) in enumerate(PLAN.mapped().items()):
             TRAIN_ENV
         threads: PLAN.run.prediction.threads
         resources:
-            mem_mb=8000,
+            mem_mb=growing(8000),
             runtime=240,
-            gpu=1,
+            gpu=GPUS,
         params:
             settings=lambda wildcards: PLAN.map_settings(wildcards.scene),
             model=model_folder,

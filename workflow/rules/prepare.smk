@@ -19,7 +19,7 @@ for number, (sensors, scenes) in enumerate(PLAN.simulated().items()):
         conda:
             "../envs/prepare.yaml"
         resources:
-            mem_mb=2000,
+            mem_mb=growing(2000),
             runtime=30,
         params:
             settings=lambda wildcards: PLAN.simulate_settings(wildcards.scene),
@@ -46,7 +46,7 @@ rule check:
     conda:
         "../envs/prepare.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
@@ -78,7 +78,7 @@ rule register:
     conda:
         "../envs/prepare.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=60,
     params:
         settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
@@ -106,7 +106,7 @@ rule tile:
         "../envs/prepare.yaml"
     threads: PLAN.run.preparation.processes
     resources:
-        mem_mb=lambda wildcards, threads: 3000 + 1000 * threads,
+        mem_mb=lambda wildcards, threads, attempt: (3000 + 1000 * threads) * attempt,
         runtime=120,
         dask=PLAN.run.preparation.scheduler or "",
     params:
@@ -134,7 +134,7 @@ rule statistics:
     conda:
         "../envs/prepare.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=120,
         dask=PLAN.run.preparation.scheduler or "",
     params:

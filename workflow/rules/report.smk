@@ -22,7 +22,7 @@ rule report:
     conda:
         "../envs/prepare.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         settings=PLAN.report_settings(),

@@ -1,4 +1,8 @@
-"""Tiles to models: one job per method and seed."""
+"""Tiles to models: one job per method and seed.
+
+Asked to stop by SIGTERM (a scheduler sends it to every process of a job), a training saves its state and exits with 143, so that the
+next attempt goes on from there: shell and log outlive it.
+"""
 
 
 rule train:
@@ -27,9 +31,9 @@ rule train:
         TRAIN_ENV
     threads: PLAN.run.training.threads
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=1440,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=PLAN.split_settings(["train", "validation"], "model", "training"),
         tiles=lambda wildcards, input: parent(input.stores[0]),
@@ -41,9 +45,9 @@ rule train:
     message:
         "Training {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --seed {wildcards.seed}"
+        "trap : TERM; python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --seed {wildcards.seed}"
         " --tiles {params.tiles:q} --statistics {input.statistics:q} {params.options:q}"
-        " --state {params.state:q} --out {params.model:q} 2>&1 | tee -i {log:q}"
+        " --state {params.state:q} --out {params.model:q} 2>&1 | (trap '' TERM; exec tee -i {log:q})"
 
 
 use rule train as specialize with:
@@ -93,9 +97,9 @@ rule distill:
         TRAIN_ENV
     threads: PLAN.run.training.threads
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=1440,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=PLAN.split_settings(["train", "validation"], "model", "training"),
         tiles=lambda wildcards, input: parent(input.stores[0]),
@@ -107,6 +111,6 @@ rule distill:
     message:
         "Distilling the student, seed {wildcards.seed}"
     shell:
-        "python -m dis2 distill --settings {params.settings:q} --seed {wildcards.seed} --teacher {params.teacher:q}"
+        "trap : TERM; python -m dis2 distill --settings {params.settings:q} --seed {wildcards.seed} --teacher {params.teacher:q}"
         " --tiles {params.tiles:q} --statistics {input.statistics:q}"
-        " --state {params.state:q} --out {params.model:q} 2>&1 | tee -i {log:q}"
+        " --state {params.state:q} --out {params.model:q} 2>&1 | (trap '' TERM; exec tee -i {log:q})"
