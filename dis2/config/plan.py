@@ -18,6 +18,9 @@ from dis2.files import whole
 ZEROS = "teacher-zeros"
 """The teacher fed zeros where a sensor is missing: scored beside the methods, but not trained."""
 
+FAULTS = 20
+"""At most so many files are told of."""
+
 LONGEST = 60_000
 """Longer settings, of thousands of chips, go through a file: no system takes a command line of any length."""
 
@@ -72,7 +75,12 @@ class Plan:
             return
         name = ", ".join(configs)
         listed = [(scene, file, _fault_of(file)) for scene in self.data.scenes for file in self.files(scene)]
-        if faults := [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]:
+        faults = [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]
+        if len(faults) > FAULTS:
+            faults = [*faults[:FAULTS], f"{name}: data.scenes: {len(faults) - FAULTS} more files such as these"]
+        if faults and self.data.source:
+            faults.append(f"{name}: the data: {self.data.source}")
+        if faults:
             raise UserError("\n".join(faults))
 
     def simulated(self) -> dict[tuple[str, ...], list[str]]:
@@ -105,7 +113,7 @@ class Plan:
     def map_settings(self, scene: str) -> str:
         """One scene's files, and how maps look."""
         one = self.data.scenes[scene].model_copy(update={"split": None})
-        data = self.data.model_copy(update={"scenes": {scene: one}, "split": Split()})
+        data = self.data.model_copy(update={"scenes": {scene: one}, "split": Split(), "source": ""})
         return self._told(data=data, **self._named(("grid", "prediction")))
 
     def report_settings(self) -> str:
@@ -130,10 +138,9 @@ class Plan:
 
 
 def _plain(data: Data) -> Data:
-    """The data whatever the colours of its classes."""
-    return data.model_copy(
-        update={"classes": {name: spec.model_copy(update={"color": None}) for name, spec in data.classes.items()}}
-    )
+    """The data whatever the colours of its classes and where it can be had."""
+    classes = {name: spec.model_copy(update={"color": None}) for name, spec in data.classes.items()}
+    return data.model_copy(update={"classes": classes, "source": ""})
 
 
 def _fileless(data: Data, names: Iterable[str]) -> Data:
