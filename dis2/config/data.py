@@ -53,6 +53,11 @@ class Sensor(Section):
     take: tuple[int, ...] = Field((), description="the bands that are taken, in this order; 1 is the first (default: all)")
     kind: Literal["image", "surface"] = Field("image", description="surface: heights, registered to surfaces by Nuth and Kääb")
     relief: int = Field(0, ge=0, description="take heights relative to their mean within this many pixels (0: as they are)")
+    ground: int = Field(
+        0,
+        ge=0,
+        description="surface: take heights above the ground, found below all that is narrower than this many pixels (0: not)",
+    )
     nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")
     unmeasured: Literal["any", "all"] = Field("any", description="a pixel is no measurement if any band is nodata, or if all are")
@@ -60,9 +65,11 @@ class Sensor(Section):
     scaling: Scaling = Field(Scaling(), description="what its values are (default: what the file says by its scale and offset)")
 
     @model_validator(mode="after")
-    def _takes_what_it_says(self) -> Sensor:
+    def _makes_sense(self) -> Sensor:
         if self.take and (len(set(self.take)) < len(self.take) or min(self.take) < 1):
             raise ValueError("take: each band once, and the first one is 1")
+        if self.ground and self.kind != "surface":
+            raise ValueError("ground: only heights (kind: surface) are above the ground; remove it")
         if self.take and len(self.take) != self.bands:
             raise ValueError(f"take: {len(self.take)} bands, but bands: {self.bands}; mend one")
         return self
@@ -91,6 +98,7 @@ class Labels(Section):
 
     file: str = Field(description="a raster, or a vector file of polygons")
     attribute: str | None = Field(None, description="vector files: the attribute that holds a class's name or value")
+    band: int | None = Field(None, ge=1, description="rasters of several bands: the one with the classes; 1 is the first")
     resampling: Literal["nearest", "mode"] | None = Field(
         None, description="rasters: the nearest pixel, or the most frequent value (default: mode where they are much finer)"
     )

@@ -42,6 +42,7 @@ class Listing(Section):
     )
     sensors: dict[SensorName, tuple[str, ...]] = Field(min_length=1, description="patterns of each sensor's files")
     labels: str | dict[SplitName, str] | None = Field(None, description="pattern of the label files, or one for each split")
+    band: int | None = Field(None, ge=1, description="label files of several bands: the one with the classes; 1 is the first")
     incomplete: bool = Field(False, description="files of a sensor may be missing: the chip or scene lacks it then")
 
     @field_validator("sensors", mode="before")
@@ -83,7 +84,7 @@ def scenes_of(listing: Listing, root: Path) -> dict[str, Any]:
         one: dict[str, Any] = {"sensors": files}
         if labels is not None:
             path = _filled(labels, row)
-            one |= {"labels": path} if not listing.incomplete or (root / path).exists() else {}
+            one |= {"labels": {"file": path, "band": listing.band}} if not listing.incomplete or (root / path).exists() else {}
         scene = made.setdefault(row["scene"], {"split": row["split"]} if row.get("split") else {})
         if in_chips:
             scene.setdefault("chips", {})[row["chip"]] = one

@@ -20,6 +20,7 @@ from dis2.config.data import IGNORE, Chip, Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
+from dis2.raster.ground import AboveGround
 from dis2.raster.labels import LabelReader, open_labels
 from dis2.raster.scaling import common_unit
 from dis2.raster.warp import Bands, Mask, Reader, Stacked, grid_of, warped
@@ -171,24 +172,26 @@ def open_sensor(
     """One sensor of a scene on its grid, in the values that everything after this works with."""
     chips = data.scenes[scene].footprints
     if not settings.pixels:
-        with _opened(data, chips[""], sensor, grid, shift) as source:
+        with _opened(data, chips[""], sensor, grid, Window(0, 0, grid.height, grid.width), shift) as source:
             yield source
         return
     there = [place for place in places(data, settings, scene) if sensor in chips[place.name].sensors]
-    parts = Opened([partial(_opened, data, chips[place.name], sensor, grid) for place in there])
+    parts = Opened([partial(_opened, data, chips[place.name], sensor, grid, place.window) for place in there])
     with closing(parts):
         yield Mosaic([place.window for place in there], parts, data.sensors[sensor].bands)
 
 
 @contextmanager
-def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, shift: Shift = UNMOVED) -> Iterator[Reader]:
-    """A sensor of a chip: the bands that are taken, where they count as measured."""
+def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shift: Shift = UNMOVED) -> Iterator[Reader]:
+    """A sensor of a chip: the bands that are taken, where they count as measured, above the ground if that is wanted."""
     spec = data.sensors[sensor]
     with ExitStack() as stack:
-        source = stack.enter_context(_warped(data, chip, sensor, grid, shift))
+        source: Reader = stack.enter_context(_warped(data, chip, sensor, grid, shift))
         other = spec.within if spec.within in chip.sensors else None
         within = stack.enter_context(_warped(data, chip, other, grid)) if other else None
-        yield Chosen(source, spec.take, within, chip.sensors[sensor]) if spec.take or within else source
+        if spec.take or within:
+            source = Chosen(source, spec.take, within, chip.sensors[sensor])
+        yield AboveGround(source, place.height, place.width, spec.ground) if spec.ground else source
 
 
 def _warped(data: Data, chip: Chip, sensor: str, grid: Grid, shift: Shift = UNMOVED) -> AbstractContextManager[Stacked]:
