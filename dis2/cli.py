@@ -159,6 +159,12 @@ def cost(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def init(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.propose import propose
+
+    propose(arguments.folder, arguments.out, arguments.name)
+
+
 def schema(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.config.run import schema
     from dis2.files import whole
@@ -254,6 +260,10 @@ def parser() -> argparse.ArgumentParser:
         "cost", cost, "measure what a method costs: parameters, arithmetic, memory and time of combinations", settings=False
     )
     it.cost()
+    it = stages.add("init", init, "propose a config for a folder of rasters, with comments and an estimate", settings=False)
+    it.parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds rasters of two sensors or more, and labels")
+    it.parser.add_argument("--name", metavar="NAME", help="of the data set (default: the folder's)")
+    it.out("YAML", "the config; never written over one that is there")
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top
