@@ -173,6 +173,12 @@ def doctor(arguments: argparse.Namespace, settings: Settings) -> int:
     return doctor(Path(), arguments.config)
 
 
+def init(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.propose import propose
+
+    propose(arguments.folder, arguments.out, arguments.name)
+
+
 def schema(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.config.run import schema
     from dis2.files import whole
@@ -283,6 +289,10 @@ def parser() -> argparse.ArgumentParser:
         "doctor", doctor, "tell what this machine has and what would fail on it; the exit code is 1 for a warning", settings=False
     )
     it.path("--config", "FILE", "also look whether this config is right and its rasters are there")
+    it = stages.add("init", init, "propose a config for a folder of rasters, with comments and an estimate", settings=False)
+    it.parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds rasters of two sensors or more, and labels")
+    it.parser.add_argument("--name", metavar="NAME", help="of the data set (default: the folder's)")
+    it.out("YAML", "the config; never written over one that is there")
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top

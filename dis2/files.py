@@ -3,12 +3,18 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dis2.errors import UserError
+
+
+def on_disk(file: str) -> str:
+    """The file that a path is about: `cube.mat:name` means an array in `cube.mat`."""
+    return re.sub(r"(?<=\.mat):\w+$", "", file)
 
 
 @contextmanager

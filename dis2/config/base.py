@@ -1,7 +1,7 @@
 """What every section of the config is built from."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -30,3 +30,5 @@ Name = Annotated[str, Field(strict=True), AfterValidator(_plain)]
 """A name that is safe as a file name, on a command line and in a page."""
 
 SensorName = Annotated[Name, AfterValidator(_not_reserved)]
+
+SplitName = Literal["train", "validation", "test"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from dis2.config.base import Name, Section, SensorName
+from dis2.config.base import Name, Section, SensorName, SplitName
+from dis2.config.listing import Listing
 
-SPLITS = ("train", "validation", "test")
-SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 PALETTE = ("#c8553d", "#8d99ae", "#2a6f97", "#1b512d", "#9bc53d", "#d9b88f", "#7b2d8b", "#f2c14e", "#4a4e69", "#00a6a6")
 IGNORE = 255
 """The label in a tile store of a pixel that has no class."""
@@ -48,15 +49,32 @@ class Scaling(Section):
 class Sensor(Section):
     """One named source of rasters."""
 
-    bands: int = Field(ge=1, description="how many bands its files have together")
+    bands: int = Field(ge=1, description="how many bands its files have together, or how many are taken")
+    take: tuple[int, ...] = Field((), description="the bands that are taken, in this order; 1 is the first (default: all)")
     kind: Literal["image", "surface"] = Field(
         "image", description="surface: heights, registered to surfaces by Nuth and Kääb (the first one, if the reference is none)"
     )
     relief: int = Field(0, ge=0, description="take heights relative to their mean within this many pixels (0: as they are)")
+    ground: int = Field(
+        0,
+        ge=0,
+        description="surface: take heights above the ground, found below all that is narrower than this many pixels (0: not)",
+    )
     nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")
     unmeasured: Literal["any", "all"] = Field("any", description="a pixel is no measurement if any band is nodata, or if all are")
+    within: str | None = Field(None, description="it measures nothing where that sensor's files, if there, have no measurement")
     scaling: Scaling = Field(Scaling(), description="what its values are (default: what the file says by its scale and offset)")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Sensor:
+        if self.take and (len(set(self.take)) < len(self.take) or min(self.take) < 1):
+            raise ValueError("take: each band once, and the first one is 1")
+        if self.ground and self.kind != "surface":
+            raise ValueError("ground: only heights (kind: surface) are above the ground; remove it")
+        if self.take and len(self.take) != self.bands:
+            raise ValueError(f"take: {len(self.take)} bands, but bands: {self.bands}; mend one")
+        return self
 
     @field_serializer("nodata", when_used="json")
     def _as_json_can_hold_it(self, nodata: float | None) -> float | str | None:
@@ -66,8 +84,15 @@ class Sensor(Section):
 class ClassLabel(Section):
     """One class: which label values mean it, and its colour on maps."""
 
-    values: tuple[int | str, ...] = Field((), description="label values (default: the position in the list of classes)")
+    values: tuple[int | str, ...] = Field(
+        (), description="label values, or colours such as '#ffffff' of labels in colour (default: the position in the list)"
+    )
     color: str | None = Field(None, pattern=r"^#[0-9a-fA-F]{6}$", description="#rrggbb on maps and in the report")
+
+
+def color_of(value: int | str) -> int | None:
+    """A label value such as '#ff0000' as 0xff0000; None if it is no colour."""
+    return int(value[1:], 16) if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value) else None
 
 
 class Labels(Section):
@@ -75,6 +100,7 @@ class Labels(Section):
 
     file: str = Field(description="a raster, or a vector file of polygons")
     attribute: str | None = Field(None, description="vector files: the attribute that holds a class's name or value")
+    band: int | None = Field(None, ge=1, description="rasters of several bands: the one with the classes; 1 is the first")
     resampling: Literal["nearest", "mode"] | None = Field(
         None, description="rasters: the nearest pixel, or the most frequent value (default: mode where they are much finer)"
     )
@@ -162,8 +188,15 @@ class Data(Section):
     name: Name = Field(description="the data set: results go to results/<name>/")
     sensors: dict[SensorName, Sensor] = Field(min_length=2, description="two sensors or more, in the order of combinations")
     classes: dict[Name, ClassLabel] = Field(min_length=2, description="two classes or more; a plain list of names will do")
-    ignore: tuple[int | str, ...] = Field((IGNORE,), description="label values that have no class and are not scored")
+    ignore: tuple[int | str, ...] = Field(
+        (IGNORE,), description="label values or colours that have no class and are not scored; a class's name: all of its values"
+    )
+    tolerance: int = Field(
+        0, ge=0, le=127, description="labels in colour: as far as this from a colour, in red, green and blue, is that colour"
+    )
     scenes: dict[Name, Scene] = Field({}, description="one entry a scene (made by `simulate` where that section is given)")
+    listing: Listing | None = Field(None, description="makes `scenes`: from a table, or from names and patterns of their files")
+    source: str = Field("", description="where the rasters can be had: told where one of them is missing")
     split: Split = Field(Split(), description="by scene, or by block with a gap")
 
     @field_validator("classes", mode="before")
@@ -175,13 +208,36 @@ class Data(Section):
             return {name: {} for name in classes}
         return classes
 
+    @model_validator(mode="before")
+    @classmethod
+    def _an_ignored_class_is_none(cls, raw: Any) -> Any:
+        """Its values are ignored; those of the others stay what they were with it."""
+        if not isinstance(raw, dict) or not isinstance(ignore := raw.get("ignore"), (list, tuple)):
+            return raw
+        classes = dict.fromkeys(raw["classes"]) if isinstance(raw.get("classes"), list) else raw.get("classes")
+        if not isinstance(classes, dict) or not (dropped := [name for name in classes if name in ignore]):
+            return raw
+        told = {name: dict(spec or {}) if isinstance(spec, dict | None) else spec for name, spec in classes.items()}
+        if not all(isinstance(spec, dict) for spec in told.values()):
+            return raw
+        told = {name: {"values": [i, name], **spec} for i, (name, spec) in enumerate(told.items())}
+        values = [value for name in dropped for value in told[name]["values"] if value not in ignore]
+        kept = {name: spec for name, spec in told.items() if name not in dropped}
+        return {**raw, "classes": kept, "ignore": [*ignore, *values]}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Data:
         if len(self.classes) > 250:
             raise ValueError(f"classes: {len(self.classes)} given, at most 250 are possible")
         for name, scene in self.scenes.items():
             self._check_scene(name, scene)
+        for name, sensor in self.sensors.items():
+            if sensor.within is not None and (sensor.within == name or sensor.within not in self.sensors):
+                raise ValueError(f"sensors.{name}.within: {sensor.within!r} is not another of the sensors")
         values = [value for spec in self.values.values() for value in spec]
+        colors = [str(v).startswith("#") for v in (*values, *self.ignore)]
+        if any(colors) and (wrong := [v for v in (*values, *self.ignore) if str(v).startswith("#") and color_of(v) is None]):
+            raise ValueError(f"classes: {wrong[0]!r} is no colour; write red, green and blue as '#rrggbb'")
         if doubled := sorted({str(v) for v in values if values.count(v) > 1 or v in self.ignore}):
             raise ValueError(f"classes: label value {doubled[0]} has two meanings; give each value to one class (or to ignore)")
         return self
@@ -207,6 +263,13 @@ class Data(Section):
     def values(self) -> dict[str, tuple[int | str, ...]]:
         """The label values that mean each class."""
         return {name: spec.values or (index, name) for index, (name, spec) in enumerate(self.classes.items())}
+
+    @property
+    def label_colors(self) -> dict[int, int]:
+        """The class of each colour (as 0xrrggbb) where labels are in colour, IGNORE for ignored ones; else empty."""
+        known = {color_of(v): i for i, values in enumerate(self.values.values()) for v in values}
+        known |= {color_of(v): IGNORE for v in self.ignore}
+        return {color: index for color, index in known.items() if color is not None}
 
     @property
     def colors(self) -> tuple[str, ...]:

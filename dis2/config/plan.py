@@ -13,10 +13,13 @@ from dis2.config.base import Section
 from dis2.config.data import ClassLabel, Data, Labels, Scene, Sensor, Split
 from dis2.config.run import Run
 from dis2.errors import UserError
-from dis2.files import whole
+from dis2.files import on_disk, whole
 
 ZEROS = "teacher-zeros"
 """The teacher fed zeros where a sensor is missing: scored beside the methods, but not trained."""
+
+FAULTS = 20
+"""At most so many files are told of."""
 
 LONGEST = 60_000
 """Longer settings, of thousands of chips, go through a file: no system takes a command line of any length."""
@@ -60,11 +63,11 @@ class Plan:
     def rasters(self, scene: str) -> list[str]:
         """The files of a scene's sensors."""
         chips = self.data.scenes[scene].footprints.values()
-        return [file for chip in chips for files in chip.sensors.values() for file in files]
+        return list(dict.fromkeys(on_disk(file) for chip in chips for files in chip.sensors.values() for file in files))
 
     def files(self, scene: str) -> list[str]:
         """The files of a scene: of its sensors, and its labels."""
-        return list(self.data.scenes[scene].files)
+        return list(dict.fromkeys(map(on_disk, self.data.scenes[scene].files)))
 
     def check_files(self, configs: Iterable[str]) -> None:
         """One line for each file that the config names and no rule can take."""
@@ -72,7 +75,12 @@ class Plan:
             return
         name = ", ".join(configs)
         listed = [(scene, file, _fault_of(file)) for scene in self.data.scenes for file in self.files(scene)]
-        if faults := [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]:
+        faults = [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]
+        if len(faults) > FAULTS:
+            faults = [*faults[:FAULTS], f"{name}: data.scenes: {len(faults) - FAULTS} more files such as these"]
+        if faults and self.data.source:
+            faults.append(f"{name}: the data: {self.data.source}")
+        if faults:
             raise UserError("\n".join(faults))
 
     def simulated(self) -> dict[tuple[str, ...], list[str]]:
@@ -105,13 +113,14 @@ class Plan:
     def map_settings(self, scene: str) -> str:
         """One scene's files, and how maps look."""
         one = self.data.scenes[scene].model_copy(update={"split": None})
-        data = self.data.model_copy(update={"scenes": {scene: one}, "split": Split()})
+        data = self.data.model_copy(update={"scenes": {scene: one}, "split": Split(), "source": ""})
         return self._told(data=data, **self._named(("grid", "prediction")))
 
     def report_settings(self) -> str:
         """All that is said about the data, and what to show of it."""
         shown = self.run.report.model_copy(update={"scenes": self.run.maps})
-        return self._told(data=_fileless(self.data, self.data.scenes), report=shown)
+        outlined = {name: _outline(scene, named=True) for name, scene in self.data.scenes.items()}
+        return self._told(data=self.data.model_copy(update={"scenes": outlined, "source": ""}), report=shown)
 
     def _named(self, sections: Iterable[str]) -> dict[str, Section]:
         return {name: getattr(self.run, name) for name in sections}
@@ -130,10 +139,9 @@ class Plan:
 
 
 def _plain(data: Data) -> Data:
-    """The data whatever the colours of its classes."""
-    return data.model_copy(
-        update={"classes": {name: spec.model_copy(update={"color": None}) for name, spec in data.classes.items()}}
-    )
+    """The data whatever the colours of its classes and where it can be had."""
+    classes = {name: spec.model_copy(update={"color": None}) for name, spec in data.classes.items()}
+    return data.model_copy(update={"classes": classes, "source": ""})
 
 
 def _fileless(data: Data, names: Iterable[str]) -> Data:
@@ -141,17 +149,24 @@ def _fileless(data: Data, names: Iterable[str]) -> Data:
     return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}})
 
 
-def _outline(scene: Scene) -> Scene:
-    labelled = any(chip.labels for chip in scene.footprints.values())
-    sensors = {sensor: (sensor,) for sensor in scene.has}
-    return Scene(split=scene.split, sensors=sensors, labels=Labels(file="labels") if labelled else None)
+def _outline(scene: Scene, named: bool = False) -> Scene:
+    """A scene with a sensor's name for its files; or with the names of the first ones, as examples."""
+    labelled = [chip.labels.file for chip in scene.footprints.values() if chip.labels]
+    files = {sensor: files for chip in reversed(scene.footprints.values()) for sensor, files in chip.sensors.items()}
+    sensors = {sensor: tuple(Path(it).name for it in files[sensor]) if named else (sensor,) for sensor in scene.has}
+    labels = Labels(file=Path(labelled[0]).name if named else "labels") if labelled else None
+    return Scene(split=scene.split, sensors=sensors, labels=labels)
 
 
 def _fault_of(file: str) -> str | None:
     """Why a rule cannot take a file, and what to do."""
     if re.search(r"\{.+\}", file):
         return "Snakemake takes what is in braces for a wildcard; rename the file or folder"
-    return None if Path(file).exists() else "no such file; correct the path, or data_root ($DIS2_DATA) before it"
+    if Path(file).exists():
+        return None
+    if packed := [f"{folder}.zip" for folder in (Path(file), *Path(file).parents) if Path(f"{folder}.zip").is_file()]:
+        return f"no such file, but {packed[0]} is there; unpack it beside itself"
+    return "no such file; correct the path, or data_root ($DIS2_DATA) before it"
 
 
 def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:

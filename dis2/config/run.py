@@ -20,6 +20,7 @@ from dis2.config.base import Section
 from dis2.config.data import SPLITS, Chip, Data, Scene
 from dis2.config.evaluation import EvaluationSettings
 from dis2.config.grid import GridSettings
+from dis2.config.listing import Listing, scenes_of
 from dis2.config.model import ModelSettings
 from dis2.config.prediction import PredictionSettings
 from dis2.config.preparation import Preparation
@@ -147,11 +148,33 @@ class Run(Section):
 
     def rooted(self) -> Run:
         """The same run with the rasters' paths starting from the data root."""
-        root = self.data_root or os.environ.get("DIS2_DATA", "")
+        root = _root(self.data_root)
         if not root or self.simulate:
             return self
         scenes = {name: _rooted(scene, Path(root)) for name, scene in self.data.scenes.items()}
         return self.model_copy(update={"data": self.data.model_copy(update={"scenes": scenes})})
+
+
+def _root(told: Any) -> str:
+    """The folder that the rasters' paths start from."""
+    return str(told or os.environ.get("DIS2_DATA", ""))
+
+
+def _listed(raw: Mapping[str, Any], file: str) -> Mapping[str, Any]:
+    """The config with the scenes that its listing makes in place of it."""
+    data = raw.get("data")
+    if not isinstance(data, Mapping) or data.get("listing") is None:
+        return raw
+    if data.get("scenes"):
+        raise UserError(f"{file}: data.scenes: not used beside data.listing, which makes the scenes; remove one of the two")
+    try:
+        made = scenes_of(Listing.model_validate(data["listing"]), Path(_root(raw.get("data_root"))))
+    except ValidationError as error:
+        raise UserError("\n".join(faults(error, file, ("data", "listing")))) from None
+    except UserError as error:
+        source = f" The data: {data['source']}" if data.get("source") else ""
+        raise UserError(f"{file}: data.listing: {error}.{source}" if source else f"{file}: data.listing: {error}") from None
+    return {**raw, "data": {**{key: value for key, value in data.items() if key != "listing"}, "scenes": made}}
 
 
 def _simulated(folder: Path, scene: Mapping[str, Any], sensors: Iterable[str]) -> dict[str, Any]:
@@ -177,7 +200,8 @@ def read_run(files: Iterable[Path], known_methods: Mapping[str, Any], merged: Ma
         raw = {**raw, **read_yaml(path)}
     name = ", ".join(map(str, paths)) or "--config"
     try:
-        run = Run.model_validate(dict(merged) if merged is not None else raw, context={"methods": known_methods})
+        told = _listed(merged if merged is not None else raw, name)
+        run = Run.model_validate(dict(told), context={"methods": known_methods})
     except ValidationError as error:
         raise UserError("\n".join(faults(error, name))) from None
     return run.rooted()

@@ -13,12 +13,13 @@ from affine import Affine
 from rasterio import DatasetReader
 from rasterio.enums import ColorInterp
 
-from dis2.config.data import IGNORE, Data
+from dis2.config.data import IGNORE, Data, Sensor
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.files import write_json
 from dis2.progress import track
 from dis2.raster.grid import Grid, Window, blocks
+from dis2.raster.scaling import scale_of
 from dis2.raster.scene import open_scene_labels, reference_sensor, scene_grid
 from dis2.raster.warp import CACHE, bands_of, grid_of, measured, nodata_of, open_raster
 
@@ -26,6 +27,8 @@ SIDE = 1024
 """Labels are read in windows of this side."""
 BYTES = 32 * 2**20
 """Rasters are read in windows of about this size, so that memory grows neither with them nor with their bands."""
+LOWEST, HIGHEST = -9_990.0, 9_000.0
+"""Metres: only trenches are deeper, and nothing is higher; -9999 is nodata."""
 LARGEST = 1e30
 """Nothing that is measured is larger: such values are nodata that nobody has declared."""
 
@@ -66,12 +69,39 @@ def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple
             faults.append(str(error))
     if faults:
         return faults
-    if (bands := sum(seen[file]["bands"] for file in files)) != spec.bands:
+    bands = sum(seen[file]["bands"] for file in files)
+    alpha = "; a band marked as alpha is none: it tells where there are measurements" if _has_alpha(files) else ""
+    if not spec.take and bands != spec.bands:
         expected = f"sensors.{sensor}.bands: {spec.bands} expected"
-        faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands}, or the right files")
+        faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands}, or the right files{alpha}")
+    if spec.take and max(spec.take) > bands:
+        faults.append(f"sensors.{sensor}.take: band {max(spec.take)} of {bands} in {listed}; the first is 1{alpha}")
+    faults += _height_faults(sensor, spec, files, seen)
     if not any(sum(seen[file]["valid"]) for file in files):
         faults.append(f"{listed}: no valid pixel, all is nodata; remove {sensor} from the scene, or check nodata")
     return faults
+
+
+def _has_alpha(files: tuple[str, ...]) -> bool:
+    for file in files:
+        with open_raster(file) as source:
+            if len(bands_of(source)) < source.count:
+                return True
+    return False
+
+
+def _height_faults(sensor: str, spec: Sensor, files: tuple[str, ...], seen: dict[str, Any]) -> Iterator[str]:
+    """Heights that no place on Earth has in metres; those in a unit that the config tells are believed."""
+    if spec.kind != "surface" or spec.scaling.unit not in (None, "m"):
+        return
+    for file in files:
+        with open_raster(file) as source:
+            scale = scale_of(source, bands_of(source), spec.scaling.model_copy(update={"clip": None}))
+        raw = np.array(seen[file]["range"], np.float64)
+        low, high = sorted(scale(raw[None, None, :].repeat(seen[file]["bands"], 0))[0, 0]) if scale else raw
+        if low < LOWEST or high > HIGHEST:
+            remedy = f"tell their unit by sensors.{sensor}.scaling, such as {{factor: 0.01}} if they are centimetres"
+            yield f"{file}: heights from {low:g} to {high:g} are not in metres, or nodata that is not declared; {remedy}"
 
 
 def _label_faults(file: str, settings: GridSettings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +10,19 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+from rasterio.windows import Window as RasterWindow
 
 from dis2.config.data import IGNORE, Data, Labels
 from dis2.errors import UserError
-from dis2.raster.grid import Grid, Window
-from dis2.raster.warp import Stacked, warped
+from dis2.raster.grid import Grid, Window, blocks
+from dis2.raster.warp import Stacked, bands_of, measured, nodata_of, open_raster, warped
 
 Indices = NDArray[np.uint8]
+
+STRIP = 1024
+"""Colours are looked up in windows of this side."""
 
 
 class LabelReader(Protocol):
@@ -25,14 +32,14 @@ class LabelReader(Protocol):
 class RasterLabels:
     """A raster of label values, brought to the grid by the nearest pixel or by the mode, as asked for or as it is fine."""
 
-    def __init__(self, file: str, source: Stacked, data: Data):
-        self.file, self.source = file, source
+    def __init__(self, file: str, source: Stacked, data: Data, band: int):
+        self.file, self.source, self.band = file, source, band - 1
         self.index = {int(v): i for i, values in enumerate(data.values.values()) for v in values if _is_number(v)}
         self.index |= {int(v): IGNORE for v in data.ignore if _is_number(v)}
 
     def read(self, window: Window) -> Indices:
         bands, valid = self.source.read(window)
-        return self.indices(bands[0], valid)
+        return self.indices(bands[self.band], valid)
 
     def indices(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> Indices:
         """Class indices of label values; a value that means nothing is an error."""
@@ -67,10 +74,81 @@ def open_labels(labels: Labels, data: Data, grid: Grid) -> Iterator[LabelReader]
     if labels.attribute is not None:
         yield VectorLabels(_polygons(labels, data, grid), grid)
         return
-    with warped((labels.file,), grid, labels.resampling or "nearest", adapted=labels.resampling is None) as source:
-        if source.count != 1:
-            raise UserError(f"{labels.file}: {source.count} bands; labels have one band of class values; convert it")
-        yield RasterLabels(labels.file, source, data)
+    how = (grid, labels.resampling or "nearest")
+    if data.label_colors:
+        with uncoloured(labels.file, data) as file, warped((file,), *how, adapted=labels.resampling is None) as source:
+            yield IndexLabels(source)
+        return
+    with warped((labels.file,), *how, adapted=labels.resampling is None) as source:
+        if labels.band is not None and labels.band > source.count:
+            raise UserError(f"{labels.file}: {source.count} bands, but labels.band is {labels.band}; 1 is the first")
+        if source.count != 1 and labels.band is None:
+            told = f"{source.count} bands; labels have one band of class values, or three of colours"
+            raise UserError(f"{labels.file}: {told}; name the band (labels.band), or the classes' colours (values: ['#ffffff'])")
+        yield RasterLabels(labels.file, source, data, labels.band or 1)
+
+
+@contextmanager
+def uncoloured(file: str, data: Data) -> Iterator[str]:
+    """Labels in colour as a raster in memory of class indices: colours cannot be resampled, indices can."""
+    with open_raster(file) as source, MemoryFile(ext=".tif") as memory:
+        if len(bands_of(source)) != 3 or source.dtypes[0] != "uint8":
+            told = f"{len(bands_of(source))} bands of {source.dtypes[0]}; labels in colour have red, green and blue in uint8"
+            raise UserError(f"{file}: {told}; convert it, or give the classes values instead of colours")
+        form = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": IGNORE, "compress": "lzw", "tiled": True}
+        size = {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
+        colors = Colors(file, data)
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), memory.open(**form, **size) as out:
+            for window in blocks(source.height, source.width, STRIP):
+                bands, valid = measured(file, source, window, nodata_of(source))
+                indices = np.where(valid.all(0), colors.indices(bands, window), IGNORE).astype(np.uint8)
+                out.write(indices, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
+        yield memory.name
+
+
+class Colors:
+    """Which class a colour means: exactly, or as near as the config allows."""
+
+    def __init__(self, file: str, data: Data):
+        self.file, self.tolerance = file, data.tolerance
+        known = dict(sorted(data.label_colors.items()))
+        self.known, self.classes = np.array(list(known), np.int64), np.array(list(known.values()), np.int64)
+
+    def indices(self, bands: NDArray[Any], window: Window) -> NDArray[np.int64]:
+        """Class indices [h, w] of bands [3, h, w]; a colour that means nothing is an error."""
+        packed = (bands.astype(np.int64) << np.array([16, 8, 0])[:, None, None]).sum(0)
+        place = np.searchsorted(self.known, packed).clip(max=len(self.known) - 1)
+        strange = self.known[place] != packed
+        if strange.any():
+            found, inverse = np.unique(packed[strange], return_inverse=True)
+            off = np.abs(_channels(found)[:, None] - _channels(self.known)[None]).max(-1)  # [found, known]
+            if (off.min(1) > self.tolerance).any():
+                self._refuse(int(found[off.min(1) > self.tolerance][0]), int(off.min(1).max()), packed, window)
+            place[strange] = off.argmin(1)[inverse]
+        return self.classes[place]
+
+    def _refuse(self, color: int, off: int, packed: NDArray[np.int64], window: Window) -> None:
+        y, x = np.argwhere(packed == color)[0]
+        where = f"colour #{color:06x} at row {window.y + y}, column {window.x + x} is no class"
+        known = ", ".join(f"#{value:06x}" for value in self.known)
+        remedy = f"add it to a class or to ignore, or allow for colours that are off (here by up to {off}) with data.tolerance"
+        raise UserError(f"{self.file}: {where}; known: {known}; {remedy}")
+
+
+def _channels(colors: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Red, green and blue [n, 3]."""
+    return np.stack([colors >> 16, colors >> 8 & 255, colors & 255], -1)
+
+
+class IndexLabels:
+    """A raster that holds class indices already."""
+
+    def __init__(self, source: Stacked):
+        self.source = source
+
+    def read(self, window: Window) -> Indices:
+        bands, valid = self.source.read(window)
+        return np.where(valid, bands[0], IGNORE).astype(np.uint8)
 
 
 def _polygons(labels: Labels, data: Data, grid: Grid) -> list[tuple[Any, int]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 from affine import Affine
@@ -17,12 +20,16 @@ from dis2.config.data import IGNORE, Chip, Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
+from dis2.raster.ground import AboveGround
 from dis2.raster.labels import LabelReader, open_labels
 from dis2.raster.scaling import common_unit
-from dis2.raster.warp import Bands, Mask, Reader, grid_of, warped
+from dis2.raster.warp import Bands, Mask, Reader, Stacked, grid_of, warped
 
 SLACK = 1e-6
 """Pixels by which rounding may miss a multiple of the resolution."""
+R = TypeVar("R")
+OPEN = 64
+"""Chips of a sensor that are kept open."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +105,64 @@ def _size(chip: Chip, where: str) -> tuple[int, int]:
     return shapes[files[0]]
 
 
+class Opened(Generic[R]):
+    """Things that are opened when they are asked for; the OPEN last ones stay so: chips may be more than a process may hold."""
+
+    def __init__(self, openings: Sequence[Callable[[], AbstractContextManager[R]]]):
+        self.openings = openings
+        self.open: OrderedDict[int, tuple[ExitStack, R]] = OrderedDict()
+
+    def __getitem__(self, index: int) -> R:
+        if index not in self.open:
+            if len(self.open) >= OPEN:
+                self.open.popitem(last=False)[1][0].close()
+            stack = ExitStack()
+            self.open[index] = stack, stack.enter_context(self.openings[index]())
+        self.open.move_to_end(index)
+        return self.open[index][1]
+
+    def close(self) -> None:
+        while self.open:
+            self.open.popitem()[1][0].close()
+
+
 class Mosaic:
     """A sensor's chips side by side, read as one raster; where a chip lacks the sensor nothing is valid."""
 
-    def __init__(self, parts: Sequence[tuple[Window, Reader]], bands: int):
-        self.parts = parts
-        self.count = next((part.count for _, part in parts if part.count != bands), bands)
-        self.dtype = np.result_type(*(part.dtype for _, part in parts)) if parts else np.dtype("uint8")
-        self.unit = common_unit([part.unit for _, part in parts])
+    def __init__(self, windows: Sequence[Window], parts: Opened[Reader], bands: int):
+        self.windows, self.parts = windows, parts
+        seen = [(part.count, part.dtype, part.unit) for part in map(parts.__getitem__, range(len(windows)))]
+        self.count = next((count for count, _, _ in seen if count != bands), bands)
+        self.dtype = np.result_type(*{dtype for _, dtype, _ in seen}) if seen else np.dtype("uint8")
+        self.unit = common_unit([unit for _, _, unit in seen])
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w] and validity [h, w]."""
         bands = np.zeros((self.count, window.height, window.width), self.dtype)
         valid = np.zeros((window.height, window.width), bool)
-        for place, part in self.parts:
+        for index, place in enumerate(self.windows):
             if common := intersection(window, place):
                 inside, there = common
-                bands[:, *there.slices], valid[there.slices] = part.read(inside)
+                bands[:, *there.slices], valid[there.slices] = self.parts[index].read(inside)
         return bands, valid
+
+
+class Chosen:
+    """Some bands of a reader, where another sensor's files have measurements too."""
+
+    def __init__(self, source: Reader, take: Sequence[int], within: Reader | None, files: Sequence[str]):
+        if take and max(take) > source.count:
+            raise UserError(f"{' + '.join(files)}: {source.count} bands, but take asks for band {max(take)}; 1 is the first")
+        self.source, self.within = source, within
+        self.bands = [band - 1 for band in take] or list(range(source.count))
+        self.count, self.dtype, self.unit = len(self.bands), source.dtype, source.unit
+
+    def read(self, window: Window) -> tuple[Bands, Mask]:
+        """Bands [C, h, w] and validity [h, w]."""
+        bands, valid = self.source.read(window)
+        if self.within is not None:
+            valid = valid & self.within.read(window)[1]
+        return bands[self.bands], valid
 
 
 @contextmanager
@@ -123,30 +170,48 @@ def open_sensor(
     data: Data, settings: GridSettings, scene: str, sensor: str, grid: Grid, shift: Shift = UNMOVED
 ) -> Iterator[Reader]:
     """One sensor of a scene on its grid, in the values that everything after this works with."""
-    spec = data.sensors[sensor]
     chips = data.scenes[scene].footprints
+    if not settings.pixels:
+        with _opened(data, chips[""], sensor, grid, Window(0, 0, grid.height, grid.width), shift) as source:
+            yield source
+        return
+    there = [place for place in places(data, settings, scene) if sensor in chips[place.name].sensors]
+    parts = Opened([partial(_opened, data, chips[place.name], sensor, grid, place.window) for place in there])
+    with closing(parts):
+        yield Mosaic([place.window for place in there], parts, data.sensors[sensor].bands)
+
+
+@contextmanager
+def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shift: Shift = UNMOVED) -> Iterator[Reader]:
+    """A sensor of a chip: the bands that are taken, where they count as measured, above the ground if that is wanted."""
+    spec = data.sensors[sensor]
     with ExitStack() as stack:
-        parts = []
-        for place in places(data, settings, scene) if settings.pixels else [Place("", Window(0, 0, grid.height, grid.width))]:
-            if files := chips[place.name].sensors.get(sensor):
-                source = warped(files, grid, spec.resampling, shift, spec.nodata, spec.unmeasured, spec.scaling)
-                parts.append((place.window, stack.enter_context(source)))
-        yield parts[0][1] if not settings.pixels else Mosaic(parts, spec.bands)
+        source: Reader = stack.enter_context(_warped(data, chip, sensor, grid, shift))
+        other = spec.within if spec.within in chip.sensors else None
+        within = stack.enter_context(_warped(data, chip, other, grid)) if other else None
+        if spec.take or within:
+            source = Chosen(source, spec.take, within, chip.sensors[sensor])
+        yield AboveGround(source, place.height, place.width, spec.ground) if spec.ground else source
+
+
+def _warped(data: Data, chip: Chip, sensor: str, grid: Grid, shift: Shift = UNMOVED) -> AbstractContextManager[Stacked]:
+    spec = data.sensors[sensor]
+    return warped(chip.sensors[sensor], grid, spec.resampling, shift, spec.nodata, spec.unmeasured, spec.scaling)
 
 
 class LabelMosaic:
     """The labels of all chips side by side; pixels without labels have none."""
 
-    def __init__(self, parts: list[tuple[Window, LabelReader]]):
-        self.parts = parts
+    def __init__(self, windows: Sequence[Window], parts: Opened[LabelReader]):
+        self.windows, self.parts = windows, parts
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Class indices [h, w]."""
         labels = np.full((window.height, window.width), IGNORE, np.uint8)
-        for place, part in self.parts:
+        for index, place in enumerate(self.windows):
             if common := intersection(window, place):
                 inside, there = common
-                labels[there.slices] = part.read(inside)
+                labels[there.slices] = self.parts[index].read(inside)
         return labels
 
 
@@ -154,9 +219,8 @@ class LabelMosaic:
 def open_scene_labels(data: Data, settings: GridSettings, scene: str, grid: Grid) -> Iterator[LabelMosaic]:
     """The labels of a scene on its grid."""
     chips = data.scenes[scene].footprints
-    with ExitStack() as stack:
-        parts = []
-        for place in places(data, settings, scene) if settings.pixels else [Place("", Window(0, 0, grid.height, grid.width))]:
-            if labels := chips[place.name].labels:
-                parts.append((place.window, stack.enter_context(open_labels(labels, data, grid))))
-        yield LabelMosaic(parts)
+    whole = [Place("", Window(0, 0, grid.height, grid.width))]
+    listed = [(it.window, chips[it.name].labels) for it in (places(data, settings, scene) if settings.pixels else whole)]
+    there = [(window, labels) for window, labels in listed if labels]
+    with closing(Opened([partial(open_labels, labels, data, grid) for _, labels in there])) as parts:
+        yield LabelMosaic([window for window, _ in there], parts)

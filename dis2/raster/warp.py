@@ -21,6 +21,8 @@ from rasterio.windows import Window as RasterWindow
 
 from dis2.config.data import Scaling
 from dis2.errors import UserError
+from dis2.files import on_disk
+from dis2.raster.cube import open_cube
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, blocks, intersection
 from dis2.raster.scaling import common_unit, scale_of, unit_of
 
@@ -154,12 +156,12 @@ def warped(
 
 def open_raster(file: str | Path) -> rasterio.DatasetReader:
     """An open raster, or the one line that says why not."""
-    if not os.path.exists(file) and "://" not in str(file) and not str(file).startswith("/vsi"):
+    if not os.path.exists(on_disk(str(file))) and "://" not in str(file) and not str(file).startswith("/vsi"):
         raise UserError(f"{file}: no such file; check the path (and data_root) in the config")
     os.environ.setdefault("GDAL_CACHEMAX", str(CACHE))  # GDAL asks once in a process, before the first pixel
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            source = rasterio.open(file)
+            source = open_cube(str(file)) if on_disk(str(file)).endswith(".mat") else rasterio.open(file)
     except RasterioError as error:
         raise UserError(f"{file}: not a readable raster ({_first_line(error)}); give a file that GDAL can open") from None
     if not source.count:

@@ -61,7 +61,7 @@ def report(data: Data, settings: ReportSettings, results: Path, out: Path, only:
         registered=list(embedded(registered)),
         viewer=viewer_data(findings, within_budget(findings, scenes)),
         colors=dict(zip(findings.classes, data.colors, strict=True)),
-        protocol=protocol(findings),
+        protocol=protocol(findings, data),
         cards=cards(findings),
     )
     with whole(out) as part:
@@ -114,13 +114,14 @@ def embedded(pictures: dict[str, bytes]) -> Iterable[Picture]:
         yield Picture(scene, f"figures/registration-{scene}.png", data_uri(png) if held <= PICTURES else None)
 
 
-def protocol(findings: Findings) -> dict[str, str]:
-    """What makes the scores comparable, as the evaluations and model cards tell it."""
+def protocol(findings: Findings, data: Data) -> dict[str, str]:
+    """What makes the scores comparable, as the evaluations, the model cards and the config tell it."""
     first = next(iter(findings.evaluations[findings.lead].values()))
     told: dict[str, Any] = {"split": first.get("split"), "scenes": ", ".join(first.get("scenes") or [])}
     told |= first.get("protocol") or {}
     told["classes"] = ", ".join(findings.classes)
     told["sensors"] = ", ".join(findings.sensors)
+    told |= files_used(data)
     told["seeds"] = "; ".join(f"{method}: {', '.join(map(str, seeds))}" for method, seeds in findings.evaluations.items())
     told["openings"] = f"{findings.openings.count}, of {findings.openings.models} models"
     told["blocks"] = f"squares of {side} pixels" if (side := first.get("blocks", {}).get("side")) else None
@@ -128,6 +129,18 @@ def protocol(findings: Findings) -> dict[str, str]:
     told |= {key: provenance.get(key) for key in ("revision", "versions", "code", "data")}
     told["selection"] = "the checkpoint with the best mean mIoU over combinations on the validation split"
     return {NAMES.get(key, key.replace("_", " ")): worded(value) for key, value in told.items() if value is not None}
+
+
+def files_used(data: Data) -> dict[str, str]:
+    """The first file of each sensor, and of the labels of each split: their names tell which variant of a data set it is."""
+    sensors = {sensor: it.sensors[sensor] for it in reversed(data.scenes.values()) for sensor in it.sensors}
+    labels = {it.split or "all": it.labels.file for it in reversed(data.scenes.values()) if it.labels}
+    meant = [f"{name} {' '.join(map(str, values))}" for name, values in data.values.items()]
+    return {
+        "files, such as": "; ".join(f"{sensor}: {' + '.join(sensors[sensor])}" for sensor in data.sensors if sensor in sensors),
+        "labels, such as": "; ".join(f"{split}: {file}" for split, file in reversed(labels.items())),
+        "label values": ", ".join(meant) + (f"; off by up to {data.tolerance}" if data.tolerance else ""),
+    }
 
 
 def worded(value: Any) -> str:

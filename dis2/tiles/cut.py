@@ -16,6 +16,7 @@ from dis2.cluster import connected
 from dis2.config.data import Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
+from dis2.files import on_disk
 from dis2.processes import spawned
 from dis2.progress import bar
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window
@@ -98,7 +99,7 @@ def from_anywhere(data: Data, scene: str) -> Data:
     """The data with the absolute paths of a scene, for processes that may work in another folder."""
 
     def path(file: str) -> str:
-        return os.path.abspath(file) if os.path.exists(file) else file
+        return os.path.abspath(file) if os.path.exists(on_disk(file)) else file
 
     def rooted(it: Any) -> Any:
         labels = it.labels and it.labels.model_copy(update={"file": path(it.labels.file)})

@@ -104,7 +104,7 @@ class Scenes:
     def tile(self, draw: Draw, size: int) -> Sample:
         """A tile as it was decided on, filled up or resampled to a size."""
         ground = padded(self.sample(draw.scene, draw.window), draw.side or size)
-        return turned(resized(ground, size), draw.way)
+        return turned(resized(ground, size) if draw.side else ground, draw.way)
 
     def tile_bytes(self, draw: Draw, size: int) -> int:
         """What such a tile takes in memory, or more."""

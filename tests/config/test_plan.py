@@ -77,7 +77,7 @@ def put(path: str, value: Any):
             {"tile west", "statistics", "train", "report"},
         ),
         (put("data.scenes.west", {"sensors": FULL}), {"tile west", "report"}),
-        (put("data.scenes.north.labels", "other.tif"), {"tile north"}),
+        (put("data.scenes.north.labels", "other.tif"), {"tile north", "report"}),
         (put("data.classes.land", {"color": "#00ff00"}), {"predict south", "predict new", "report"}),
         (put("data.sensors.eye.relief", 32), {"statistics", "train", "evaluate", "predict south", "predict new", "report"}),
         (put("training", {"weights": {"dice": 0.5}}), {"train"}),

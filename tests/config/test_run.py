@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dis2.config.data import SPLITS
 from dis2.config.run import read_run, schema, section
 from dis2.errors import UserError
 from dis2.models.registry import METHODS
@@ -260,7 +261,17 @@ def test_any_number_of_sensors_classes_and_bands(sensors, classes, bands):
 
 
 @pytest.mark.parametrize("file", sorted(CONFIG.glob("*.yaml")), ids=lambda file: file.name)
-def test_the_configs_of_the_project_are_right(file):
+def test_the_configs_of_the_project_are_right(file, tmp_path, monkeypatch):
+    """Those that list chips in a table are given one of three scenes."""
+    listing = yaml.safe_load(file.read_text())["data"].get("listing") or {}
+    if listing.get("table"):
+        columns = {"scene": "scene", "split": "split"} | listing["columns"]
+        called = {name: name for name in SPLITS} | {name: told for told, name in listing.get("splits", {}).items()}
+        rows = [{"scene": f"s{n}", "chip": f"c{n}", "split": called[name]} for n, name in enumerate(SPLITS)]
+        lines = [",".join(columns.values()), *(",".join(row[key] for key in columns) for row in rows)]
+        (tmp_path / listing["table"]).parent.mkdir(parents=True)
+        (tmp_path / listing["table"]).write_text("\n".join(lines))
+    monkeypatch.setenv("DIS2_DATA", str(tmp_path))
     assert read_run([file], METHODS).data.scenes_of("test")
 
 
@@ -278,3 +289,32 @@ def test_a_section_survives_as_json_with_its_order_and_nan(tmp_path):
     for name in ("data", "grid", "model", "training", "evaluation", "prediction", "report"):
         text = json.dumps(getattr(run, name).model_dump(mode="json"))
         assert json.dumps(section(name, json.loads(text)).model_dump(mode="json")) == text
+
+
+CODED = {"land": {"values": ["#ffffff"]}, "water": {"values": ["#0000ff"]}, "clutter": {"values": ["#ff0000"]}}
+
+
+def test_an_ignored_class_is_none_and_the_others_keep_their_values(tmp_path):
+    data = read(tmp_path, mine(data__classes=CODED, data__ignore=["clutter", "#000000"])).data
+    assert list(data.classes) == ["land", "water"]
+    assert data.label_colors == {0xFFFFFF: 0, 0x0000FF: 1, 0xFF0000: 255, 0x000000: 255}
+    listed = read(tmp_path, mine(data__classes=["none", "land", "water"], data__ignore=["none", 9])).data
+    assert listed.values == {"land": (1, "land"), "water": (2, "water")} and set(listed.ignore) == {"none", 9, 0}
+    told = listed.model_dump_json()
+    assert section("data", json.loads(told)).model_dump_json() == told
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"data__classes__land__values": ["#fff"]}, "data.classes: '#fff' is no colour; write red, green and blue as '#rrggbb'"),
+        ({"data__classes__land__values": ["#0000ff"]}, "data.classes: label value #0000ff has two meanings"),
+        ({"data__sensors__eye__within": "ear"}, "data.sensors.eye.within: 'ear' is not another of the sensors"),
+        ({"data__sensors__eye__within": "eye"}, "data.sensors.eye.within: 'eye' is not another of the sensors"),
+        ({"data__sensors__eye__take": [1, 4]}, "data.sensors.eye.take: 2 bands, but bands: 3; mend one"),
+        ({"data__sensors__eye__take": [0, 1, 2]}, "data.sensors.eye.take: each band once, and the first one is 1"),
+    ],
+)
+def test_colours_and_bands_that_cannot_be_are_told(tmp_path, changes, line):
+    (said,) = faults(tmp_path, mine(**{"data__classes": copy.deepcopy(CODED)} | changes))
+    assert said.startswith(line)

@@ -11,6 +11,7 @@ from affine import Affine
 
 from dis2.cli import main
 from dis2.config.grid import GridSettings
+from dis2.errors import UserError
 from dis2.raster.check import check
 from tests.made import PIXELS, PLACE, UTM, damage, data_of, raster, scene
 
@@ -76,6 +77,10 @@ SENSOR_FAULTS = {
     "elsewhere": (lambda p: raster(p, THERMAL, AWAY), "does not overlap the scene's grid, that of .*lidar.tif"),
     "another zone": (lambda p: raster(p, THERMAL, crs="EPSG:32733"), r"\(EPSG:32733\): does not overlap .*\(EPSG:32633\); check"),
     "another planet": (lambda p: raster(p, THERMAL, crs="EPSG:4326"), "does not overlap the scene's grid"),
+    "an alpha band": (
+        lambda p: raster(p, THERMAL[:1], alpha=np.ones((SIDE, SIDE), bool)),
+        "sensors.thermal.bands: 2 expected, .* has 1. .*; a band marked as alpha is none",
+    ),
     "bands": (lambda p: raster(p, THERMAL[:1]), "sensors.thermal.bands: 2 expected, .* has 1. Give bands: 1"),
     "NaN": (lambda p: raster(p, spoilt(THERMAL, np.nan)), "1 values are NaN and NaN is not declared"),
     "infinity": (lambda p: raster(p, spoilt(THERMAL, -np.inf)), "1 infinite values"),
@@ -206,3 +211,25 @@ def test_a_chip_whose_rasters_differ_in_shape_is_one_line(tmp_path, fault_of, wh
     changes = {"labels": odd} if what == "labels" else {"sensors": {"thermal": raster(tmp_path / "t.tif", THERMAL), "lidar": odd}}
     fault = fault_of(chips(tmp_path, **changes), PIXELS)
     assert "odd.tif: 32 x 31 pixels" in fault and "\n" not in fault
+
+
+def heights(folder, values, **spec):
+    """What is said of a surface of these values."""
+    made = scene(folder, SIDE) | {"labels": raster(folder / "labels.tif", MUD)}
+    made["sensors"]["lidar"] = (raster(folder / "lidar.tif", np.array(values, "float32").reshape(1, 1, -1).repeat(SIDE, 1)),)
+    sensors = {"thermal": {"bands": 2}, "lidar": {"bands": 1, "kind": "surface"} | spec}
+    check(data_of({"pond": made}, sensors), GridSettings(), "pond", folder / "out.json")
+
+
+def test_heights_in_centimetres_are_told_and_believed_once_their_unit_is_told(tmp_path):
+    metres = np.linspace(240, 360, SIDE)
+    heights(tmp_path, metres)
+    with pytest.raises(
+        UserError, match=r"lidar.tif: heights from 24000 to 36000 are not in metres.*scaling, such as {factor: 0.01}"
+    ):
+        heights(tmp_path, 100 * metres)
+    with pytest.raises(UserError, match="heights from -9999 to 360 are not in metres, or nodata that is not declared"):
+        heights(tmp_path, np.where(metres > 300, metres, -9999))
+    heights(tmp_path, 100 * metres, scaling={"factor": 0.01})
+    heights(tmp_path, 100 * metres, scaling={"unit": "cm"})
+    heights(tmp_path, np.where(metres > 300, metres, -9999), nodata=-9999)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyogrio.raw
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from pyproj import Transformer
@@ -160,3 +161,65 @@ def test_a_vector_file_that_cannot_be_read_is_one_line(tmp_path, content, told):
     with pytest.raises(UserError, match=told) as caught:
         read(tmp_path / "a.geojson", attribute="cover")
     assert "\n" not in str(caught.value)
+
+
+COLORED = {"mud": {"values": ["#ffffff"]}, "reed": {"values": ["#00FF00", "#008000"]}, "sand": {"values": ["#ffff00"]}}
+PALETTE = np.array([[255, 255, 255], [0, 255, 0], [0, 128, 0], [255, 255, 0], [0, 0, 0]], "uint8")
+MEANT = np.array([0, 1, 1, 2, IGNORE])
+
+
+def painted(path, indices, transform=PLACE, **more):
+    return raster(path, np.moveaxis(PALETTE[indices], -1, 0), transform, **more)
+
+
+def colored(**more):
+    return data_of({}, classes=COLORED, ignore=["#000000"], **more)
+
+
+def test_colours_become_the_index_of_their_class(tmp_path, monkeypatch):
+    monkeypatch.setattr("dis2.raster.labels.STRIP", 16)
+    indices = np.random.default_rng(0).integers(0, 5, (20, 24))
+    assert np.array_equal(read(painted(tmp_path / "a.tif", indices), data=colored()), MEANT[indices])
+    pixels = Grid(None, Affine.identity(), 20, 24)
+    assert np.array_equal(read(painted(tmp_path / "b.tif", indices, crs=None), pixels, data=colored()), MEANT[indices])
+    seen = read(painted(tmp_path / "c.tif", indices, alpha=indices != 3), data=colored())
+    assert np.array_equal(seen, np.where(indices == 3, IGNORE, MEANT[indices]))
+
+
+def test_colours_of_much_finer_labels_are_never_mixed(tmp_path):
+    """Between white and green lies no third class, though yellow is the sum of their parts."""
+    fine = np.random.default_rng(0).choice([0, 1], (80, 96), p=[0.6, 0.4])
+    seen = read(painted(tmp_path / "a.tif", fine, PLACE @ Affine.scale(1 / 4)), data=colored())
+    share = fine.reshape(20, 4, 24, 4).mean((1, 3))
+    clear = share != 0.5
+    assert np.array_equal(seen[clear], (share > 0.5)[clear].astype(int))
+
+
+def test_a_wrong_colour_is_one_line_with_its_place_and_may_be_allowed_for(tmp_path):
+    indices = np.zeros((20, 24), int)
+    file = painted(tmp_path / "a.tif", indices)
+    with rasterio.open(file, "r+") as out:
+        bands = out.read()
+        bands[:, 7, 3] = [252, 255, 0]
+        out.write(bands)
+    said = (
+        "a.tif: colour #fcff00 at row 7, column 3 is no class; known: #000000, #008000, #00ff00, #ffff00, #ffffff; .*by up to 3"
+    )
+    with pytest.raises(UserError, match=said):
+        read(file, data=colored())
+    with pytest.raises(UserError, match=said):
+        read(file, data=colored(tolerance=2))
+    seen = read(file, data=colored(tolerance=3))
+    assert seen[7, 3] == 2 and (np.delete(seen.ravel(), 7 * 24 + 3) == 0).all()
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (4, "uint8"), (3, "uint16")])
+def test_labels_that_hold_no_colours_though_classes_do_are_one_line(tmp_path, bands, dtype):
+    file = raster(tmp_path / "a.tif", np.zeros((bands, 20, 24), dtype), photometric="minisblack")
+    with pytest.raises(UserError, match=f"a.tif: {bands} bands of {dtype}; labels in colour have red, green and blue in uint8"):
+        read(file, data=colored())
+
+
+def test_colours_that_classes_do_not_tell_are_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"3 bands; labels have one band .* or the classes' colours \(values: \['#ffffff'\]\)"):
+        read(painted(tmp_path / "a.tif", np.zeros((20, 24), int)))

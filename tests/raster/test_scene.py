@@ -125,3 +125,53 @@ def test_rasters_of_a_chip_that_differ_in_shape_are_refused(tmp_path, what):
     made = {"sensors": made["sensors"], "labels": odd} if what == "labels" else {"sensors": made["sensors"] | {"lidar": odd}}
     with pytest.raises(UserError, match=r"odd\.tif: 5 x 6 pixels, but .* has 8 x 6"):
         scene_grid(data_of({"s": {"chips": {"a": made}}}), PIXELS, "s")
+
+
+def read_sensor(data, name, scene="a"):
+    grid = scene_grid(data, PIXELS, scene)
+    with open_sensor(data, PIXELS, scene, name, grid) as reader:
+        return reader.count, *reader.read(Window(0, 0, grid.height, grid.width))
+
+
+def test_bands_are_taken_in_the_order_that_is_asked_for(tmp_path):
+    bands = np.arange(5, dtype="uint8")[:, None, None] + np.zeros((5, 4, 6), "uint8")
+    files = [raster(tmp_path / "a.tif", bands[:3], crs=None), raster(tmp_path / "b.tif", bands[3:], crs=None)]
+    for take, wanted in (((4, 1), [3, 0]), ((), [0, 1, 2, 3, 4])):
+        sensors = {"thermal": {"bands": len(wanted), "take": take}, "lidar": {"bands": 1}}
+        count, seen, valid = read_sensor(data_of({"a": {"sensors": {"thermal": files}}}, sensors), "thermal")
+        assert count == len(wanted) and seen[:, 0, 0].tolist() == wanted and valid.all()
+    data = data_of({"a": {"sensors": {"thermal": files}}}, {"thermal": {"bands": 1, "take": [6]}, "lidar": {"bands": 1}})
+    with pytest.raises(UserError, match=r"b\.tif: 5 bands, but take asks for band 6; 1 is the first"):
+        read_sensor(data, "thermal")
+
+
+def test_a_sensor_measures_nothing_where_the_one_that_it_lies_within_has_no_data(tmp_path):
+    thermal = np.ones((2, 4, 6), "uint8")
+    thermal[:, 1], thermal[0, 2] = 0, 0  # no measurement, and a dark one
+    files = {
+        "thermal": raster(tmp_path / "t.tif", thermal, crs=None),
+        "lidar": raster(tmp_path / "l.tif", ONE[:, :4, :6], crs=None),
+    }
+    sensors = {"thermal": {"bands": 2, "nodata": 0, "unmeasured": "all"}, "lidar": {"bands": 1, "within": "thermal"}}
+    data = data_of({"a": {"sensors": files}, "b": {"sensors": {"lidar": files["lidar"]}}}, sensors)
+    wanted = np.ones((4, 6), bool)
+    wanted[1] = False
+    for sensor in sensors:
+        assert np.array_equal(read_sensor(data, sensor)[2], wanted)
+    assert read_sensor(data, "lidar", "b")[2].all()
+
+
+def test_more_chips_than_may_be_open_are_read_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("dis2.raster.scene.OPEN", 2)
+    chips = {
+        f"c{n}": {"sensors": {"thermal": raster(tmp_path / f"{n}.tif", np.full((2, 8, 8), n, "uint8"), crs=None)}}
+        for n in range(9)
+    }
+    data = data_of({"a": {"chips": chips}})
+    grid = scene_grid(data, PIXELS, "a")
+    with open_sensor(data, PIXELS, "a", "thermal", grid) as reader:
+        for window in (Window(0, 0, 24, 24), Window(4, 4, 12, 12)):
+            seen = reader.read(window)[0][1]
+            rows, columns = np.arange(24)[window.slices[0], None] // 8, np.arange(24)[None, window.slices[1]] // 8
+            assert np.array_equal(seen, 3 * rows + columns)
+        assert len(reader.parts.open) == 2

@@ -56,9 +56,17 @@ def test_the_seed_and_the_fold_change_the_deal_and_nothing_else_does():
     assert not np.array_equal(deal, masks(blocks_of("lake"), scene="lake")[2])
 
 
-def test_every_fold_tests_its_own_blocks_and_all_together_the_scene():
-    tested = sum(masks(blocks_of(fold=fold))[2].astype(int) for fold in range(5))
-    assert (tested == 1).all()
+@given(st.integers(0, 99), st.sampled_from([16, 20, 33]), st.integers(3, 6))
+@settings(max_examples=15, deadline=None)
+def test_every_block_is_tested_whole_in_one_fold_and_validates_in_another(seed, size, folds):
+    of_fold = [masks(blocks_of(seed=seed, gap=8, size=size, folds=folds, fold=fold)) for fold in range(folds)]
+    within = [validation_blocks(blocks_of(seed=seed, gap=8, size=size, folds=folds, fold=fold)) for fold in range(folds)]
+    tested = np.stack([test for _, _, test in of_fold])
+    assert (tested.sum(0) == 1).all() and (np.sum(within, 0) == 1).all()
+    assert not any((validation & test).any() for validation, test in zip(within, tested, strict=True))
+    rows, columns = (np.arange(side) // size for side in (HEIGHT, WIDTH))
+    block = rows[:, None] * (columns[-1] + 1) + columns
+    assert all(len({*block[mask]} & {*block[~mask]}) == 0 for mask in tested)
 
 
 def test_scenes_of_one_block_are_dealt_to_all_splits():

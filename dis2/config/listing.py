@@ -1,0 +1,212 @@
+"""Many scenes or chips in few lines: listed in a table, or by their names, with patterns for their files."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from dis2.config.base import Section, SensorName, SplitName
+from dis2.errors import UserError
+
+HOLE = re.compile(r"\{(\w+)(?::(\d+))?\}")
+"""`{scene}`, or `{scene:02}` for a name whose numbers have two digits at least."""
+SHOWN = 5
+"""So many of the names that something is wrong with are told."""
+
+Row = dict[str, str]
+"""What a pattern may name: scene, chip, split and, from a table, its other columns."""
+
+
+class Columns(Section):
+    """Which columns of the table say what."""
+
+    scene: str = Field("scene", description="a scene's name")
+    chip: str | None = Field(None, description="a chip's name (with `grid: pixels`; default: each row is a scene)")
+    split: str | None = Field("split", description="train, validation or test (null, with splits by block: none)")
+
+
+class Listing(Section):
+    """Scenes from a table or from their names. In patterns {scene}, {chip} and any column of the table stand for their values."""
+
+    table: str | None = Field(None, description="CSV with a header and a row for each chip, or scene")
+    columns: Columns = Field(Columns(), description="which of its columns say what")
+    splits: dict[str, SplitName] = Field({}, description="what the table calls a split otherwise, such as val: validation")
+    scenes: dict[SplitName, tuple[str, ...]] | tuple[str, ...] | None = Field(
+        None, description="instead of a table: names by split, or just names; chips are those whose files there are"
+    )
+    sensors: dict[SensorName, tuple[str, ...]] = Field(min_length=1, description="patterns of each sensor's files")
+    labels: str | dict[SplitName, str] | None = Field(None, description="pattern of the label files, or one for each split")
+    band: int | None = Field(None, ge=1, description="label files of several bands: the one with the classes; 1 is the first")
+    incomplete: bool = Field(False, description="files of a sensor may be missing: the chip or scene lacks it then")
+
+    @field_validator("sensors", mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, sensors: Any) -> Any:
+        return {k: (v,) if isinstance(v, str) else v for k, v in sensors.items()} if isinstance(sensors, dict) else sensors
+
+    @field_validator("scenes", mode="before")
+    @classmethod
+    def _names_are_no_numbers(cls, scenes: Any) -> Any:
+        names = [n for part in scenes.values() for n in part or ()] if isinstance(scenes, dict) else scenes or ()
+        if wrong := [name for name in names if not isinstance(name, str)]:
+            raise ValueError(f"a name is the number {wrong[0]!r} to YAML (as 2_10 is 210); put names in quotes")
+        return scenes
+
+    @model_validator(mode="after")
+    def _table_or_scenes(self) -> Listing:
+        if (self.table is None) == (self.scenes is None):
+            raise ValueError("give either table or scenes")
+        return self
+
+    @property
+    def patterns(self) -> dict[str, tuple[str, ...]]:
+        """Every pattern by what it is for."""
+        labels = (self.labels,) if isinstance(self.labels, str) else tuple((self.labels or {}).values())
+        return {f"sensors.{sensor}": patterns for sensor, patterns in self.sensors.items()} | {"labels": labels}
+
+
+def scenes_of(listing: Listing, root: Path) -> dict[str, Any]:
+    """The scenes as a config file would list them; faults are of the key `data.listing`."""
+    rows = list(_tabled(listing, root) if listing.table is not None else _named(listing, root))
+    in_chips = any("chip" in row for row in rows)
+    made: dict[str, Any] = {}
+    for row in rows:
+        files = {sensor: [_filled(it, row) for it in patterns] for sensor, patterns in listing.sensors.items()}
+        if listing.incomplete:
+            files = {sensor: paths for sensor, paths in files.items() if all((root / path).exists() for path in paths)}
+        labels = listing.labels.get(row["split"]) if isinstance(listing.labels, dict) else listing.labels  # type: ignore[call-overload]
+        one: dict[str, Any] = {"sensors": files}
+        if labels is not None:
+            path = _filled(labels, row)
+            one |= {"labels": {"file": path, "band": listing.band}} if not listing.incomplete or (root / path).exists() else {}
+        scene = made.setdefault(row["scene"], {"split": row["split"]} if row.get("split") else {})
+        if in_chips:
+            scene.setdefault("chips", {})[row["chip"]] = one
+        else:
+            scene |= one
+    return made
+
+
+def _tabled(listing: Listing, root: Path) -> Iterator[Row]:
+    """The rows of the table, each scene in one split and each chip (or scene) in one row."""
+    path, columns = root / str(listing.table), listing.columns
+    used = {key: column for key, column in columns.model_dump().items() if column is not None}
+    seen: dict[str, tuple[int, Row]] = {}
+    split_of: dict[str, tuple[int, str]] = {}
+    for line, raw in _lines(path, used):
+        row = {**raw, **{key: raw[column] for key, column in used.items()}}
+        if empty := [column for key, column in used.items() if not row[key]]:
+            raise UserError(f"{path}: line {line}: no {empty[0]}; fill it in")
+        if "split" in row:
+            row["split"] = listing.splits.get(row["split"], row["split"])
+            if row["split"] not in ("train", "validation", "test"):
+                told = f"split {row['split']!r} is none of train, validation, test"
+                raise UserError(f"{path}: line {line}: {told}; mend it, or say what it means in data.listing.splits")
+        what, name = ("chip", row["chip"]) if "chip" in row else ("scene", row["scene"])
+        if name in seen:
+            before, other = seen[name]
+            splits = f", in {other['split']} and in {row['split']}" if other.get("split") != row.get("split") else ""
+            raise UserError(f"{path}: lines {before} and {line}: {what} {name} is there twice{splits}; keep one of them")
+        seen[name] = line, row
+        before, split = split_of.setdefault(row["scene"], (line, row.get("split", "")))
+        if split != row.get("split", ""):
+            told = f"scene {row['scene']} is in {split} and in {row['split']}"
+            raise UserError(f"{path}: lines {before} and {line}: {told}; a scene has one split, or its chips leak")
+        yield row
+
+
+def _lines(path: Path, used: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
+    """The rows of a table that has these columns, with their line."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restkey="", restval="", skipinitialspace=True)
+            there = list(reader.fieldnames or [])
+            if missing := [column for column in used.values() if column not in there]:
+                told = f"no column {missing[0]!r} in its first line ({', '.join(there) or 'empty'})"
+                raise UserError(f"{path}: {told}; name the right ones in data.listing.columns")
+            count = 0
+            for row in reader:
+                count += 1
+                yield reader.line_num, {key: value.strip() for key, value in row.items() if isinstance(value, str)}
+            if not count:
+                raise UserError(f"{path}: no rows; give a table with a line for each chip or scene")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); correct the path, or data_root ($DIS2_DATA)") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: no CSV in UTF-8 ({error}); give a table with commas between columns") from None
+
+
+def _named(listing: Listing, root: Path) -> Iterator[Row]:
+    """The named scenes; where patterns have a {chip}, with the chips that there are."""
+    by_split = listing.scenes if isinstance(listing.scenes, dict) else {"": listing.scenes or ()}
+    rows = [{"scene": name} | ({"split": split} if split else {}) for split, names in by_split.items() for name in names]
+    where: dict[str, str] = {}
+    for row in rows:
+        before = where.setdefault(row["scene"], row.get("split", ""))
+        if before != row.get("split", ""):
+            raise UserError(f"scenes: {row['scene']} is in {before} and in {row['split']}; a scene has one split")
+    if not any("{chip" in pattern for patterns in listing.patterns.values() for pattern in patterns):
+        yield from rows
+        return
+    for row in rows:
+        for chip in _chips(listing, root, row):
+            yield {**row, "chip": chip}
+
+
+def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
+    """The chips of a scene, of which each sensor and the labels have a file."""
+    found = {}
+    for key, patterns in listing.patterns.items():
+        own = listing.labels.get(row.get("split")) if key == "labels" and isinstance(listing.labels, dict) else None  # type: ignore[call-overload]
+        for pattern in (own,) if own else patterns:
+            found[key, pattern] = _matching(root, pattern, row)
+    every = sorted(set().union(*found.values()))
+    if not every:
+        pattern = next(iter(found))[1]
+        raise UserError(f"scene {row['scene']}: no file like {root / pattern}; correct the pattern, or data_root ($DIS2_DATA)")
+    for (key, pattern), chips in found.items():
+        if (lacking := [chip for chip in every if chip not in chips]) and not listing.incomplete:
+            more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+            told = f"scene {row['scene']}: {len(chips)} of {len(every)} chips have a file like {pattern}"
+            names = f"not {', '.join(lacking[:SHOWN])}{more}"
+            raise UserError(f"{key}: {told}, {names}; add these files, or set listing.incomplete: true")
+    return every
+
+
+def _matching(root: Path, pattern: str, row: Row) -> set[str]:
+    """The chips whose files match a pattern."""
+    path = (root / pattern).as_posix()
+    parts, like, at, named = [], "", 0, False
+    for hole in HOLE.finditer(path):
+        before = path[at : hole.start()]
+        if hole[1] == "chip":
+            value, match = "*", "(?P=chip)" if named else r"(?P<chip>[A-Za-z0-9][A-Za-z0-9_.-]*)"
+            named = True
+        else:
+            value = _value(hole, row, pattern)
+            value, match = glob.escape(value), re.escape(value)
+        parts += [re.escape(before), match]
+        like += glob.escape(before) + value
+        at = hole.end()
+    regex = re.compile("".join(parts) + re.escape(path[at:]))
+    found = (regex.fullmatch(Path(file).as_posix()) for file in glob.iglob(like + glob.escape(path[at:])))
+    return {match["chip"] for match in found if match and named}
+
+
+def _filled(pattern: str, row: Row) -> str:
+    """The file that a pattern means for a scene or chip."""
+    return HOLE.sub(lambda hole: _value(hole, row, pattern), pattern)
+
+
+def _value(hole: re.Match[str], row: Row, pattern: str) -> str:
+    """What stands in a pattern's braces; with a width, its numbers have so many digits at least."""
+    if hole[1] not in row:
+        raise UserError(f"{pattern}: {{{hole[1]}}} is not known; there are {', '.join(f'{{{key}}}' for key in row)}")
+    value = row[hole[1]]
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(int(hole[2])), value) if hole[2] else value

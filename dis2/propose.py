@@ -1,0 +1,383 @@
+"""A config for a folder of rasters: sensors and scenes by how files are called, classes by what labels hold, with comments."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from unicodedata import combining, normalize
+
+from dis2.errors import UserError
+from dis2.files import whole
+from dis2.raster.survey import Seen, survey
+
+BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
+"""A part of a name that tells a band of a sensor whose bands are files."""
+LABEL = re.compile(r"labels?|gts?|ground_?truth|truth|masks?|land_?cover|lulc|classes|annotations?|reference|nlcd|dfc|lc", re.I)
+HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
+SPLITS = ("train", "validation", "test")
+FEW, SHOWN = 40, 12
+"""Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
+STEPS, TIMED = (300, 600), 64
+"""Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
+UNTOLD = (-9999.0, -32768.0, -32767.0, 65535.0)
+"""Extremes that are seldom measurements."""
+
+
+@dataclass
+class Group:
+    """Files of one kind: a sensor, or labels, by footprint."""
+
+    name: str
+    files: dict[str, list[Seen]] = field(default_factory=dict)
+
+    @property
+    def every(self) -> list[Seen]:
+        return [one for files in self.files.values() for one in files]
+
+    @property
+    def first(self) -> Seen:
+        return self.every[0]
+
+
+@dataclass
+class Proposal:
+    """What a folder seems to hold."""
+
+    sensors: list[Group]
+    labels: Group
+    unused: dict[str, str]
+
+    @property
+    def pixels(self) -> bool:
+        return self.sensors[0].first.crs is None
+
+    @property
+    def footprints(self) -> list[str]:
+        """Those that have labels and any sensor, by name; then those without labels."""
+        has = {key for group in self.sensors for key in group.files}
+        return sorted(has & set(self.labels.files), key=_natural) + sorted(has - set(self.labels.files), key=_natural)
+
+
+def propose(folder: Path, out: Path, name: str | None) -> None:
+    """Writes a config for a folder, and prints what it says and what to do next."""
+    if out.exists():
+        raise UserError(f"{out}: is there already; give another --out, or remove it")
+    seen, others = survey(folder)
+    found = sorted_out(seen, others, folder)
+    text = config_of(found, folder, name or _plain(folder.resolve().name))
+    with whole(out) as part:
+        part.write_text(text, encoding="utf-8")
+    print(f"{out}: {len(found.sensors)} sensors, {len(found.footprints)} footprints; {len(found.unused)} files not used")
+    for file, why in list(found.unused.items())[:SHOWN]:
+        print(f"not used: {file}: {why}")
+    print(f"Read and mend it, then: snakemake --cores all --configfile {out}")
+
+
+def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Proposal:
+    """Labels and sensors among the rasters, and why each other file is neither."""
+    unused = dict(others)
+    placed = [one for one in seen if one.crs is not None]
+    if placed and len(placed) < len(seen):
+        unused |= {one.path: "has no CRS, others have" for one in seen if one.crs is None}
+        seen = placed
+    empty = [one for one in seen if not one.valid]
+    unused |= {one.path: "no valid pixel" for one in empty}
+    labelled = _labels_of([one for one in seen if one not in empty])
+    groups = _groups([one for one in seen if one not in empty and one not in labelled])
+    labels = _groups(labelled)
+    if not labels:
+        raise UserError(
+            f"{folder}: no labels found; name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
+        )
+    best = max(labels, key=lambda group: len(group.files))
+    unused |= {one.path: "labels too, but others are for more footprints" for it in labels if it is not best for one in it.every}
+    keys = set(best.files)
+    sensors = []
+    for group in groups:
+        if len(groups) > 1 and len(keys) > 1 and not keys & set(group.files):
+            unused |= {one.path: "matches no footprint that has labels" for one in group.every}
+        else:
+            sensors.append(group)
+    if len(keys) == 1 and sensors:
+        (only,) = keys
+        for group in sensors:
+            if len(group.files) == 1:
+                group.files = {only: group.every}
+    if len(sensors) < 2:
+        names = ", ".join(group.name for group in sensors) or "none"
+        raise UserError(
+            f"{folder}: fewer than two sensors found ({names}); dis2 fuses several, so give the rasters of another one"
+        )
+    _name_apart(sensors)
+    return Proposal(sensors, best, unused)
+
+
+def _labels_of(seen: list[Seen]) -> list[Seen]:
+    """Rasters of few values whose name says so; if there is none, all of few values."""
+    candidates = [one for one in seen if len(one.values) >= 2]
+    named = [one for one in candidates if any(LABEL.fullmatch(_letters(word)) for word in _words(one.path))]
+    return named or [one for one in candidates if one.bands == 1 and not _is_height(one)]
+
+
+def _groups(seen: list[Seen]) -> list[Group]:
+    """Files whose names have the same build and whose rasters are alike, taken apart by the words that tell a sensor."""
+    alike: dict[tuple[object, ...], list[Seen]] = {}
+    for one in seen:
+        values = one.bands, one.dtype, one.crs if one.crs is None else (one.crs, one.resolution), _is_height(one)
+        alike.setdefault((*values, len(_words(one.path)), Path(one.path).suffix), []).append(one)
+    return [group for members in alike.values() for group in _split(members)]
+
+
+def _split(members: list[Seen]) -> list[Group]:
+    words = {one.path: _words(one.path) for one in members}
+    columns = list(zip(*words.values(), strict=True))
+    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    bands = [i for i in varying if all(BAND.fullmatch(word) for word in columns[i])]
+    sensors = [i for i in varying if i not in bands and _tells_sensor(i, varying, bands, columns)]
+    keys = [i for i in varying if i not in bands and i not in sensors]
+    fixed = [i for i in range(len(columns)) if i not in varying]
+    groups: dict[str, Group] = {}
+    for one in sorted(members, key=lambda one: _natural(one.path)):
+        own = words[one.path]
+        name = "_".join(own[i] for i in sorted([*fixed, *sensors]))
+        key = "_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), own[i]) for i in keys)
+        groups.setdefault(name, Group(name)).files.setdefault(_plain(key or "all"), []).append(one)
+    return list(groups.values())
+
+
+def _tells_sensor(i: int, varying: list[int], bands: list[int], columns: list[tuple[str, ...]]) -> bool:
+    """Few words with letters, each of which goes with all that vary beside: `before` and `after`, but not a place or a number."""
+    rest = [j for j in varying if j != i and j not in bands]
+    words = set(columns[i])
+    others = Counter(zip(*(columns[j] for j in rest), strict=True)) if rest else Counter()
+    complete = all(count % len(words) == 0 for count in others.values()) and len(others) > len(words)
+    return bool(rest) and len(words) <= 8 and all(re.search("[a-z]", word, re.I) for word in words) and complete
+
+
+def _name_apart(sensors: list[Group]) -> None:
+    """Names of the words that others do not have, as short as they can be."""
+    common = set.intersection(*(set(_words(group.name)) for group in sensors))
+    taken: set[str] = set()
+    for group in sensors:
+        own = [word for word in _words(group.name) if word not in common] or _words(group.name) or ["sensor"]
+        short = _plain("_".join(dict.fromkeys(own[-2:]))).lower()
+        while short in taken or short in ("labels", "valid", "x", "y", "spatial_ref", "truth"):
+            short += "_2"
+        taken.add(short)
+        group.name = short
+
+
+def config_of(found: Proposal, folder: Path, name: str) -> str:
+    """The text of the config."""
+    classes, ignore, colored = _classes(found.labels)
+    splits = _splits(found)
+    lines = [
+        f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then",
+        "#   snakemake --cores all --configfile THIS_FILE",
+        *(f"# {line}" for line in _estimate(found, len(classes))),
+        *(f"# Not used: {file}: {why}" for file, why in list(found.unused.items())[:FEW]),
+        *([f"# Not used: {len(found.unused) - FEW} more files"] if len(found.unused) > FEW else []),
+        f"data_root: {json.dumps(str(folder))}",
+        "data:",
+        f"  name: {json.dumps(name)}",
+        "  sensors:                                # in the order in which combinations are written",
+        *(f"    {line}" for group in found.sensors for line in _sensor(group)),
+        "  classes:                                # give them names; share of the labelled pixels",
+        *(f"    {label}: {{values: [{value}]}}    # {share:.1%}" for label, value, share in classes),
+        f"  ignore: [{', '.join(ignore)}]" + ("                         # colours" if colored else ""),
+        *([] if splits else _block_split(found)),
+        "  scenes:",
+        *(f"    {line}" for line in _scenes(found, splits)),
+        "",
+        "grid: pixels                              # no georeferencing: all rasters of a footprint share one pixel grid"
+        if found.pixels
+        else f"grid: {{reference: {_finest(found)}}}       # the finest sensor; the others are registered and warped to it",
+        "",
+        "training:                                 # a first run; for scores, more steps",
+        f"  tile: {_tile(found)}",
+        f"  teacher_steps: {STEPS[0]}",
+        f"  student_steps: {STEPS[1]}",
+        "  validate_every: 150",
+        "  validation_tiles: 32",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sensor(group: Group) -> list[str]:
+    """A sensor's lines: what is sure as options, what is likely as a comment."""
+    files = next(iter(group.files.values()))
+    every, bands = group.every, sum(one.bands for one in files)
+    low, high = min(one.low for one in every), max(one.high for one in every)
+    options, notes = [f"bands: {bands}"], [f"{files[0].dtype}, {low:g} to {high:g}"]
+    if _is_height(files[0]):
+        options.append("kind: surface")
+    nodata = next((one.nodata for one in every if one.nodata is not None), None)
+    untold = next((value for value in UNTOLD if nodata is None and value in (low, high)), None)
+    if untold is not None:
+        options.append(f"nodata: {untold:g}")
+        notes.append(f"{untold:g} is taken for no measurement")
+    elif nodata is not None:
+        notes.append(f"nodata {nodata:g}")
+    elif (zeros := max(one.zeros for one in every)) > 0.01:
+        notes.append(f"0 in all bands in up to {zeros:.0%} of a file: if that is no measurement, add nodata: 0, unmeasured: all")
+    if _is_height(files[0]) and untold is None and high > 9000:
+        options.append("scaling: {factor: 0.01, unit: m}")
+        notes.append("taken for centimetres")
+    if any(one.alpha for one in every):
+        notes.append("its alpha band tells what is measured")
+    first = files[0]
+    notes.append(f"{first.crs} at {first.resolution:g}" if first.crs else f"{first.height} x {first.width}")
+    if len(files) > 1:
+        notes.append(f"{len(files)} files a footprint")
+    if (lacking := sum(len(one) != len(files) for one in group.files.values())) > 0:
+        notes.append(f"{lacking} footprints have another number of files: mend that")
+    return [f"{group.name}: {{{', '.join(options)}}}    # {'; '.join(notes)}"]
+
+
+def _classes(labels: Group) -> tuple[list[tuple[str, str, float]], list[str], bool]:
+    """Classes by value and share, what is ignored, and whether values are colours."""
+    counts: Counter[int] = sum((one.values for one in labels.every), Counter())
+    colored = labels.first.bands == 3
+    nodata = {int(one.nodata) for one in labels.every if one.nodata is not None and float(one.nodata).is_integer()}
+    left_out = {0} if colored and 0 in counts and len(counts) > 2 else set()
+    if not colored and len(counts) > 2:
+        left_out = {value for value in (255, -1) if value in counts}
+    kept = {value: count for value, count in sorted(counts.items()) if value not in left_out | nodata}
+    total = sum(kept.values())
+
+    def text(value: int) -> str:
+        return f'"#{value:06x}"' if colored else str(value)
+
+    names = [f"class_{index}" if colored else _plain(f"class_{value}") for index, value in enumerate(kept)]
+    classes = [(name, text(value), count / total) for name, (value, count) in zip(names, kept.items(), strict=True)]
+    return classes, [text(value) for value in sorted(left_out | nodata)], colored
+
+
+def _splits(found: Proposal) -> dict[str, str]:
+    """The split of each footprint with labels, by whole ones; none where there are too few to test on what was not seen."""
+    labelled = [key for key in found.footprints if key in found.labels.files]
+    complete = [key for key in labelled if all(key in group.files for group in found.sensors)]
+    if len(complete) < 3 or len(labelled) < 4:
+        return {}
+    held = max(1, min(round(len(labelled) / 5), (len(complete) - 1) // 2))
+    test, validation = complete[-held:], complete[-2 * held : -held]
+    held_out = dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
+    return {key: held_out.get(key, "train") for key in labelled}
+
+
+def _block_split(found: Proposal) -> list[str]:
+    pixels = min(_area(found, key) for key in found.footprints if key in found.labels.files)
+    size = int(min(256, max(16, math.sqrt(pixels / 40) // 16 * 16)))
+    told = "few scenes: blocks of each are dealt to five folds, apart by a gap"
+    return [f"  split: {{by: block, size: {size}, gap: {size // 4}, folds: 5, fold: 0}}    # {told}"]
+
+
+def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
+    """A line for each footprint; many without georeferencing are chips of scenes that are cut from their order."""
+    if not (found.pixels and splits and len(splits) > FEW):
+        return [
+            f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}"
+            for key in found.footprints
+            if splits or key in found.labels.files
+        ]
+    lines = []
+    for split in SPLITS:
+        lines.append(
+            f"{split}:                              # neighbours often continue each other: so they are split by their order"
+        )
+        lines += [f"  split: {split}", "  chips:"]
+        lines += [f"    {_quoted(key)}: {{{_files_of(found, key)}}}" for key, own in splits.items() if own == split]
+    return lines
+
+
+def _head(split: str | None) -> str:
+    return f"split: {split}, " if split else ""
+
+
+def _files_of(found: Proposal, key: str) -> str:
+    files = {group.name: [one.path for one in group.files[key]] for group in found.sensors if key in group.files}
+    told = ", ".join(
+        f"{name}: {json.dumps(paths if len(paths) > 1 else paths[0], ensure_ascii=False)}" for name, paths in files.items()
+    )
+    labels = found.labels.files.get(key)
+    return f"sensors: {{{told}}}" + (f", labels: {json.dumps(labels[0].path, ensure_ascii=False)}" if labels else "")
+
+
+def _estimate(found: Proposal, classes: int) -> list[str]:
+    """What a run takes in pixels, disk, memory and time: a step of training is timed here."""
+    firsts = {group.name: next(iter(group.files.values())) for group in found.sensors}
+    bands = {name: sum(one.bands for one in files) for name, files in firsts.items()}
+    bits = sum(one.bands * int(re.sub(r"\D", "", one.dtype) or 8) for files in firsts.values() for one in files)
+    pixels = sum(_area(found, key) for key in found.footprints)
+    store = pixels * (bits / 8 + 1 + len(bands)) / 2**20
+    teacher, student = _seconds(bands, max(2, classes), _tile(found))
+    minutes = (STEPS[0] * teacher + STEPS[1] * student + sum(STEPS) * teacher) / 60
+    return [
+        f"Estimate: {pixels / 1e6:.1f} million pixels, at most {store:,.0f} MiB of tiles on disk, as much in memory in training",
+        "  (up to training.cache_mb) and 1 to 3 GiB beside. Timed now, on this machine: a step of the teacher takes"
+        f" {teacher:.2g} s, one of the",
+        f"  student {student:.2g} s, and all training with the steps below {minutes:,.0f} minutes. Scoring comes on top.",
+    ]
+
+
+def _seconds(bands: dict[str, int], classes: int, tile: int) -> tuple[float, float]:
+    """A step of the teacher and one of the student, from one small image."""
+    from dis2.config.model import ModelSettings
+    from dis2.config.training import TrainingSettings
+    from dis2.evaluation.cost import Subject
+
+    teacher = Subject("teacher", bands, classes, TIMED, ModelSettings()).step(tuple(bands))
+    student = Subject("dis2", bands, classes, TIMED, ModelSettings()).recipe()
+    images = TrainingSettings().batch * (tile / TIMED) ** 2
+    return images * teacher.milliseconds / 1000, images * student.milliseconds / 1000
+
+
+def _area(found: Proposal, key: str) -> int:
+    """Pixels of a footprint in the grid of the finest sensor."""
+    sizes = [one.height * one.width for group in found.sensors for one in group.files.get(key, [])]
+    return max(sizes, default=0)
+
+
+def _tile(found: Proposal) -> int:
+    """A tile fits every footprint with labels."""
+    side = min(min(one.height, one.width) for one in found.labels.every)
+    return int(min(128, max(32, side // 16 * 16)))
+
+
+def _finest(found: Proposal) -> str:
+    every = [group for group in found.sensors if len(group.files) == max(len(it.files) for it in found.sensors)]
+    degrees = 111_000.0
+    return min(every, key=lambda group: group.first.resolution * (degrees if "4326" in str(group.first.crs) else 1)).name
+
+
+def _is_height(one: Seen) -> bool:
+    return one.bands == 1 and any(HEIGHT.fullmatch(_letters(word)) for word in _words(one.path))
+
+
+def _words(path: str) -> list[str]:
+    """A path's parts without its ending; a space parts nothing, since places are called so."""
+    return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
+
+
+def _letters(word: str) -> str:
+    """A word without the number behind it: a year, a version."""
+    return re.sub(r"\d+$", "", word) or word
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Sorts 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def _plain(text: str) -> str:
+    """A name of letters, digits, '_' and '-'."""
+    bare = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", bare).strip("_-")[:60] or "data"
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key)

@@ -1,0 +1,69 @@
+"""Heights above the ground where only a surface is given: its ground is the surface opened wider than any building."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, grey_opening, map_coordinates
+
+from dis2.raster.grid import Window, blocks
+from dis2.raster.warp import Bands, Mask, Reader
+
+CELLS = 32
+"""The ground is known in cells, so many side by side in the opening's width: it is smooth, and so it fits in memory."""
+STRIP = 1024
+"""Pixels of a side that are looked at together."""
+
+
+class AboveGround:
+    """A surface less its ground, never below 0; the same pixels whatever the windows."""
+
+    def __init__(self, source: Reader, height: int, width: int, widest: int):
+        self.source, self.count, self.unit = source, source.count, source.unit
+        self.dtype = np.dtype(np.float32)
+        self.cell = max(1, widest // CELLS)
+        self.ground = opened(self._lowest(height, width), 2 * (widest // self.cell // 2) + 1)
+
+    def read(self, window: Window) -> tuple[Bands, Mask]:
+        """Bands [C, h, w] and validity [h, w]."""
+        bands, valid = self.source.read(window)
+        rows, columns = (
+            (np.arange(start, start + length) + 0.5) / self.cell - 0.5
+            for start, length in ((window.y, window.height), (window.x, window.width))
+        )
+        places = np.meshgrid(rows, columns, indexing="ij")
+        ground = np.stack([map_coordinates(it, places, order=1, mode="nearest") for it in self.ground])
+        return np.where(valid, np.maximum(bands - ground, 0), 0).astype(np.float32), valid
+
+    def _lowest(self, height: int, width: int) -> NDArray[np.float64]:
+        """The lowest valid height in each cell [C, rows, columns], infinite where there is none."""
+        low = np.full((self.count, -(-height // self.cell), -(-width // self.cell)), np.inf)
+        for window in blocks(height, width, self.cell * max(1, STRIP // self.cell)):
+            bands, valid = self.source.read(window)
+            down, right = (-size % self.cell for size in valid.shape)
+            values = np.pad(np.where(valid, bands, np.inf), ((0, 0), (0, down), (0, right)), constant_values=np.inf)
+            cells = values.reshape(self.count, -1, self.cell, values.shape[2] // self.cell, self.cell).min((2, 4))
+            y, x = window.y // self.cell, window.x // self.cell
+            low[:, y : y + cells.shape[1], x : x + cells.shape[2]] = cells
+        return low
+
+
+def opened(low: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """The ground [C, rows, columns]: what is narrower than the opening is taken away; gaps are as what is around.
+
+    The slope of the whole is taken out before, since it would hide the foot of what stands on it.
+    """
+    there = np.isfinite(low[0])
+    if not there.any():
+        return np.zeros_like(low)
+    nearest = tuple(distance_transform_edt(~there, return_distances=False, return_indices=True))
+    slopes = [plane(band, there) for band in low]
+    return np.stack([it + grey_opening((band - it)[nearest], (size, size)) for band, it in zip(low, slopes, strict=True)])
+
+
+def plane(heights: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The plane that lies nearest to heights [rows, columns]."""
+    design = np.stack([np.ones(there.shape), *np.indices(there.shape)], -1)
+    return np.asarray(design @ np.linalg.lstsq(design[there], heights[there])[0])

@@ -1,0 +1,136 @@
+"""A proposed config is one that runs, says what it is unsure of, and uses each file or tells why not."""
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from dis2.cli import main
+from dis2.config.run import read_run
+from dis2.models.registry import METHODS
+from tests.made import NEXT_UTM, PLACE, damage, raster
+
+SIDE = 64
+TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
+
+
+@pytest.fixture(autouse=True)
+def untimed(monkeypatch):
+    """Networks are timed where whole workflows run."""
+    monkeypatch.setattr("dis2.propose._seconds", lambda *_: (1.0, 2.0))
+
+
+def proposed(folder, out, *words):
+    """The run that a folder's config describes, and its text."""
+    assert main(["init", str(folder), "--out", str(out), *words]) == 0
+    return read_run([out], METHODS), out.read_text()
+
+
+def land(rng, side=SIDE):
+    return np.kron(rng.integers(0, 3, (side // 8, side // 8)), np.ones((8, 8), int))[None]
+
+
+def mess(folder):
+    """Six places with a camera at 1 m, heights at 2 m and labels; one lacks its labels, one its heights; much else lies about."""
+    for number, place in enumerate(["Nord see", "west", "öst", "mitte", "süd", "far"]):
+        rng, at = np.random.default_rng(number), PLACE @ Affine.translation(500 * number, 0)
+        labels = land(rng)
+        light = np.stack([rng.normal(40 + 60 * labels[0], 5) for _ in range(3)]).astype("uint16")
+        raster(folder / "images" / f"cam_{place}_v1.tif", light, at)
+        if place != "mitte":
+            high = (2 * labels[:, ::2, ::2] + 700).astype("float32")
+            high[0, 0, :4] = -9999
+            raster(folder / "heights" / f"dem-{place}.tif", high, at @ Affine.scale(2))
+        if place != "far":
+            raster(folder / "truth" / f"{place}_labels.tif", np.where(labels == 2, 7, labels).astype("uint8"), at, nodata=255)
+    raster(folder / "preview.png.tif", np.zeros((3, 20, 20), "uint8"), crs=None)
+    raster(folder / "elsewhere.tif", np.random.default_rng(9).normal(size=(2, 9, 9)), crs=NEXT_UTM)
+    raster(folder / "heights" / "empty_x.tif", np.zeros((1, 8, 8), "uint8"), nodata=0)
+    damage(raster(folder / "images" / "damaged.tif", np.random.default_rng(1).normal(size=(3, 64, 64)), **TILES))
+    for name in ("read me.txt", "all.zip", ".DS_Store", "images/cam_west_v1.tfw"):
+        (folder / name).write_text("1")
+
+
+def test_a_folder_with_a_mess_in_it_becomes_scenes_and_each_other_file_is_told(tmp_path, capsys):
+    mess(tmp_path / "mess")
+    run, text = proposed(tmp_path / "mess", tmp_path / "mine.yaml")
+    data = run.data
+    assert {it.kind: it.bands for it in data.sensors.values()} == {"image": 3, "surface": 1}
+    assert [sensor.nodata for sensor in data.sensors.values() if sensor.kind == "surface"] == [-9999]
+    assert data.values == {"class_0": (0,), "class_1": (1,), "class_7": (7,)} and data.ignore == (255,)
+    assert {name: len(scene.sensors) for name, scene in data.scenes.items()} == {
+        "Nord_see": 2,
+        "mitte": 1,
+        "sud": 2,
+        "west": 2,
+        "ost": 2,
+        "far": 2,
+    }
+    splits = {name: scene.split for name, scene in data.scenes.items()}
+    assert (
+        sorted(map(str, splits.values())) == ["None", "test", "train", "train", "train", "validation"] and splits["far"] is None
+    )
+    out = capsys.readouterr().out
+    for file, why in (
+        ("preview.png.tif", "has no CRS"),
+        ("elsewhere.tif", "matches no footprint"),
+        ("heights/empty_x.tif", "no valid pixel"),
+        ("images/damaged.tif", "the file is damaged"),
+        ("read me.txt", "no raster"),
+        ("all.zip", "unpack it"),
+    ):
+        assert f"{file}: " in text and f"not used: {file}: " in out and why in text.split(f"{file}: ")[1].split("\n")[0]
+
+
+def test_chips_without_georeferencing_are_split_by_their_order_and_colours_are_classes(tmp_path):
+    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], "uint8")
+    for number in range(45):
+        rng, form = np.random.default_rng(number), {"crs": None, "transform": Affine.identity()}
+        labels = land(rng, 32)[0]
+        for kind in ("before", "after"):
+            raster(
+                tmp_path / "in" / f"radar_{kind}" / f"{number:04}.tif", rng.integers(0, 255, (1, 32, 32), dtype="uint8"), **form
+            )
+        raster(tmp_path / "in" / "gt" / f"{number:04}.tif", np.moveaxis(palette[labels], -1, 0), **form)
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml", "--name", "floods")
+    assert run.grid.pixels and run.data.name == "floods" and list(run.data.sensors) == ["after", "before"]
+    chips = {name: list(map(int, scene.chips)) for name, scene in run.data.scenes.items()}
+    assert chips == {"train": [*range(27)], "validation": [*range(27, 36)], "test": [*range(36, 45)]}
+    assert run.data.label_colors == {0x0000FF: 0, 0xFF0000: 1, 0: 255}
+
+
+def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path):
+    rng = np.random.default_rng(0)
+    for band in (2, 3, 4, 10):
+        raster(tmp_path / "in" / f"sat_B{band}.tif", rng.integers(1, 9000, (1, 128, 128), dtype="uint16"))
+    raster(tmp_path / "in" / "dsm_cm.tif", rng.normal(40_000, 200, (1, 128, 128)).astype("float32"))
+    raster(tmp_path / "in" / "landcover.tif", land(rng, 128).astype("uint8"))
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    (scene,) = run.data.scenes.values()
+    assert [file[-7:] for file in scene.sensors["sat"]] == ["_B2.tif", "_B3.tif", "_B4.tif", "B10.tif"]
+    (height,) = (sensor for sensor in run.data.sensors.values() if sensor.kind == "surface")
+    assert height.scaling.factor == 0.01 and "taken for centimetres" in text
+    assert run.data.split.by == "block" and run.data.split.size**2 * 30 < 128**2 < run.data.split.size**2 * 128
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        ([], "no labels found"),
+        (["labels.tif"], "fewer than two sensors found (none)"),
+        (["labels.tif", "cam.tif"], "fewer than two sensors found ("),
+    ],
+)
+def test_a_folder_that_lacks_what_it_needs_is_one_line(tmp_path, capsys, made, line):
+    (tmp_path / "in").mkdir()
+    for name in made:
+        values = land(np.random.default_rng(0)) if name == "labels.tif" else np.random.default_rng(0).normal(size=(2, SIDE, SIDE))
+        raster(tmp_path / "in" / name, values.astype("uint8" if name == "labels.tif" else "float32"))
+    assert main(["init", str(tmp_path / "in"), "--out", str(tmp_path / "mine.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert line in said and said.count("\n") == 1 and not (tmp_path / "mine.yaml").exists()
+
+
+def test_no_config_is_overwritten(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("mine")
+    assert main(["init", str(tmp_path), "--out", str(tmp_path / "mine.yaml")]) == 2
+    assert "is there already" in capsys.readouterr().err and (tmp_path / "mine.yaml").read_text() == "mine"

@@ -1,0 +1,175 @@
+"""Public data sets in their true formats: from files to a store, pixel by pixel, and what is known to be wrong with them."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from dis2.config.data import IGNORE
+from dis2.config.plan import Plan
+from dis2.config.run import read_run
+from dis2.errors import UserError
+from dis2.files import write_json
+from dis2.models.registry import METHODS
+from dis2.raster.check import check
+from dis2.raster.grid import Window
+from dis2.tiles.cut import cut
+from dis2.tiles.store import open_store
+from tests import datasets
+from tests.datasets import AUGSBURG, CONFIG, DFC2020, SIDE, eroded
+
+WHOLE = Window(0, 0, SIDE, SIDE)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def potsdam(root):
+    return datasets.potsdam(root)
+
+
+@pytest.fixture(scope="module")
+def vaihingen(root):
+    return datasets.vaihingen(root)
+
+
+@pytest.fixture
+def read(root, monkeypatch, tmp_path):
+    """The run of a config whose data lie there, with other values."""
+    monkeypatch.setenv("DIS2_DATA", str(root))
+
+    def it(config, **changes):
+        told = yaml.safe_load((CONFIG / config).read_text()) if isinstance(config, str) else config
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            place = told
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(told, sort_keys=False))
+        run = read_run([file], METHODS)
+        Plan(run, ()).check_files([str(file)])
+        return run
+
+    return it
+
+
+def stored(run, scene, folder):
+    """The store of a scene that was checked before."""
+    check(run.data, run.grid, scene, folder / "checked.json")
+    write_json(folder / "shifts.json", {"sensors": {}})
+    cut(run.data, run.grid, scene, folder / "shifts.json", folder / f"{scene}.zarr")
+    return open_store(folder / f"{scene}.zarr")
+
+
+@pytest.mark.parametrize("name", ["2_11", "4_12", "6_7", "2_10"])
+def test_potsdam_without_clutter_by_whole_labels_whatever_their_colours(potsdam, read, tmp_path, name):
+    run = read("potsdam.yaml")
+    store = stored(run, name, tmp_path)
+    assert np.array_equal(store.labels(WHOLE), np.where(potsdam[name] == 5, IGNORE, potsdam[name]))
+    assert run.data.scenes[name].split == ("validation" if name == "2_10" else "train")
+    assert store.image("irrg", WHOLE)[0].shape == (3, SIDE, SIDE) and store.image("ndsm", WHOLE)[0].dtype == np.uint8
+
+
+def test_potsdam_tests_on_eroded_labels_unless_it_is_told_otherwise(potsdam, read, tmp_path):
+    store = stored(read("potsdam.yaml"), "7_13", tmp_path)
+    unscored = eroded(potsdam["7_13"])[1] | (potsdam["7_13"] == 5)
+    assert np.array_equal(store.labels(WHOLE), np.where(unscored, IGNORE, potsdam["7_13"]))
+    whole = "potsdam/5_Labels_all/top_potsdam_{scene}_label.tif"
+    kept = read("potsdam.yaml", data__listing__labels=whole, data__ignore=["#000000"])
+    assert np.array_equal(stored(kept, "7_13", tmp_path / "kept").labels(WHOLE), potsdam["7_13"])
+    assert list(kept.data.classes)[-1] == "clutter"
+
+
+def test_potsdam_s_lossy_labels_are_refused_where_no_tolerance_is_told(potsdam, read, tmp_path):
+    with pytest.raises(UserError, match=r"top_potsdam_4_12_label.tif: colour #\w{6} at row .* is no class; .*data.tolerance"):
+        stored(read("potsdam.yaml", data__tolerance=0), "4_12", tmp_path)
+
+
+def test_potsdam_in_other_sensors_with_heights_above_the_ground_that_is_found(potsdam, read, tmp_path):
+    sensors = {
+        "rgb": {"bands": 3},
+        "infrared": {"bands": 1, "take": [1]},
+        "ndsm": {"bands": 1, "kind": "surface", "ground": 40, "scaling": {"clip": [0, 100], "unit": "m"}},
+    }
+    files = {
+        "rgb": "potsdam/2_Ortho_RGB/top_potsdam_{scene}_RGB.tif",
+        "infrared": "potsdam/3_Ortho_IRRG/top_potsdam_{scene}_IRRG.tif",
+        "ndsm": "potsdam/1_DSM/dsm_potsdam_{scene:02}.tif",
+    }
+    run = read("potsdam.yaml", data__sensors=sensors, data__listing__sensors=files)
+    store = stored(run, "2_10", tmp_path)
+    heights = store.image("ndsm", WHOLE)[0][0]
+    assert np.abs(heights - np.where(potsdam["2_10"] == 1, 8, 0)).max() < 1
+    own = stored(read("potsdam.yaml"), "2_10", tmp_path / "own").image("irrg", WHOLE)[0]
+    assert np.array_equal(store.image("infrared", WHOLE)[0][0], own[0])
+
+
+def test_vaihingen_has_heights_above_its_ground(vaihingen, read, tmp_path):
+    run = read("vaihingen.yaml", data__sensors__ndsm__ground=40)
+    for name in ("area1", "area2"):
+        store, labels = stored(run, name, tmp_path), vaihingen[name]
+        unscored = (labels == 5) | (eroded(labels)[1] & (name == "area2"))
+        assert np.array_equal(store.labels(WHOLE), np.where(unscored, IGNORE, labels))
+        assert np.abs(store.image("ndsm", WHOLE)[0][0] - np.where(labels == 1, 8, 0)).max() < 1
+    assert {split: len(run.data.scenes_of(split)) for split in ("train", "validation", "test")} == {
+        "train": 15,
+        "validation": 1,
+        "test": 17,
+    }
+
+
+def test_files_that_are_still_packed_are_told(vaihingen, read, root):
+    (root / "vaihingen/dsm").rename(root / "vaihingen/dsm_away")
+    (root / "vaihingen/dsm.zip").touch()
+    try:
+        with pytest.raises(UserError, match=r"matching_area1.tif: no such file, but \S*dsm.zip is there; unpack") as error:
+            read("vaihingen.yaml")
+        lines = str(error.value).splitlines()
+        assert len(lines) == 22 and "13 more files such as these" in lines[-2] and "the data: ISPRS Vaihingen" in lines[-1]
+    finally:
+        (root / "vaihingen/dsm.zip").unlink()
+        (root / "vaihingen/dsm_away").rename(root / "vaihingen/dsm")
+
+
+def test_rasters_of_a_tile_that_differ_in_shape_are_one_line(vaihingen, read, root, tmp_path):
+    path = root / "vaihingen/dsm/dsm_09cm_matching_area3.tif"
+    before = path.read_bytes()
+    datasets.geotiff(path, np.zeros((1, SIDE, SIDE - 1), "float32"))
+    try:
+        with pytest.raises(UserError, match=r"area3.tif: 64 x 63 pixels, but .*area3.tif of the same chip .* has 64 x 64"):
+            check(read("vaihingen.yaml").data, read("vaihingen.yaml").grid, "area3", tmp_path / "checked.json")
+    finally:
+        path.write_bytes(before)
+
+
+def test_patches_of_two_satellites_are_chips_of_their_season(root, read, tmp_path):
+    made = datasets.dfc2020(root)
+    store = stored(read(DFC2020), "spring", tmp_path)
+    assert list(store.chips) == ["0", "1", "2"]
+    for number, place in enumerate(store.chips.values()):
+        assert np.array_equal(store.labels(place), made["spring", number] - 1)
+    reflectance = store.image("s2", store.chips["1"])[0]
+    assert reflectance.shape == (13, SIDE, SIDE) and 0.5 < reflectance.max() < 0.6
+    (root / "dfc/ROIs0000_winter/s1_0/ROIs0000_winter_s1_0_p2.tif").unlink()
+    with pytest.raises(UserError, match="sensors.s1: scene winter: 2 of 3 chips have a file like .*, not 2; add these files"):
+        read(DFC2020)
+
+
+def test_cubes_of_matlab_are_rasters_band_by_band(root, read, tmp_path):
+    made = datasets.augsburg(root)
+    run = read(AUGSBURG)
+    store = stored(run, "city", tmp_path)
+    for sensor, name in (("hyper", "data_HS_LR"), ("radar", "data_SAR_HR"), ("height", "data_DSM")):
+        assert np.array_equal(store.image(sensor, WHOLE)[0], np.moveaxis(np.atleast_3d(made[name]), 2, 0))
+    assert np.array_equal(store.labels(WHOLE), np.where(made["TestImage"], made["TestImage"].astype(int) - 1, IGNORE))
+    assert all(file.endswith(".mat") for file in Plan(run, ()).files("city"))
+
+
+def test_a_jpeg_of_heights_is_what_the_data_set_packs(potsdam, root):
+    path = root / "potsdam/1_DSM_normalisation/dsm_potsdam_07_09_normalized_lastools.jpg"
+    assert Image.open(path).mode == "L"
