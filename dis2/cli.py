@@ -139,6 +139,12 @@ def predict(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def export(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.prediction.export import export
+
+    export(arguments.model, arguments.combination, arguments.out)
+
+
 def report(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.report.page import report
 
@@ -254,6 +260,12 @@ def parser() -> argparse.ArgumentParser:
         "cost", cost, "measure what a method costs: parameters, arithmetic, memory and time of combinations", settings=False
     )
     it.cost()
+    it = stages.add(
+        "export", export, "write a model for one combination as a file that PyTorch runs without this package", settings=False
+    )
+    it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
+    it.parser.add_argument("--combination", required=True, metavar="A+B", help="the sensors that are there")
+    it.out("PT2", "the program (torch.export)")
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top
