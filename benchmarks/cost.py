@@ -80,11 +80,13 @@ def of_sensors() -> str:
 
 
 def arithmetic(size: int) -> str:
-    """Inference with all sensors of the published form, as the authors' code was counted, and of dis2."""
+    """Inference with all sensors of the published form, as its authors' code was counted, and of dis2, part by part."""
     rows = [("inference, all sensors", "GFLOP of layers", "with the products within attention")]
     for method in ("paper", "dis2"):
         run = subject(method, size).forward(tuple(SENSORS))
         rows.append((method, *(f"{meter.operations(run, attention) / 1e9:.1f}" for attention in (False, True))))
+    parts = meter.operations_by_part(run)
+    rows += [(f"dis2: {name}", f"{parts[name] / 1e9:.1f}", "") for name in sorted(parts, key=lambda name: -parts[name])]
     told = f"The authors' own code: {ORIGINAL} GFLOP of layers at 512 pixels, with branches that nothing reads."
     return f"## Arithmetic, {size} x {size} pixels\n\n{aligned(rows)}\n\n{told}"
 

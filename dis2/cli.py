@@ -147,6 +147,12 @@ def predict(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def export(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.prediction.export import export
+
+    export(arguments.model, arguments.combination, arguments.out)
+
+
 def report(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.report.page import report
 
@@ -293,6 +299,12 @@ def parser() -> argparse.ArgumentParser:
     it.parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds rasters of two sensors or more, and labels")
     it.parser.add_argument("--name", metavar="NAME", help="of the data set (default: the folder's)")
     it.out("YAML", "the config; never written over one that is there")
+    it = stages.add(
+        "export", export, "write a model for one combination as a file that PyTorch runs without this package", settings=False
+    )
+    it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
+    it.parser.add_argument("--combination", required=True, metavar="A+B", help="the sensors that are there")
+    it.out("PT2", "the program (torch.export)")
     it = stages.add("schema", schema, "write the JSON schema of config files", settings=False)
     it.path("--out", "JSON", "file (default: standard output)")
     return top

@@ -11,7 +11,7 @@ import pytest
 from dis2.cli import main, parser
 
 WORKFLOW = ("simulate", "check", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report")
-STAGES = (*WORKFLOW, "compare", "cost", "init", "schema")
+STAGES = (*WORKFLOW, "compare", "cost", "export", "init", "schema")
 TINY = str(Path(__file__).parents[1] / "config/tiny.yaml")
 
 

@@ -51,11 +51,25 @@ def operations(run: Run, attention: bool = True) -> int:
 
     Without attention, of layers alone: the products within attention, of queries, keys and values, have no parameters.
     """
+    return _sum(_counted(run)["Global"], attention)
+
+
+def operations_by_part(run: Run) -> dict[str, int]:
+    """Those of layers alone, of each part of the one network that a run calls."""
+    parts = {name.split(".")[1]: counts for name, counts in _counted(run).items() if name.count(".") == 1}
+    return {name: _sum(counts, attention=False) for name, counts in parts.items()}
+
+
+def _counted(run: Run) -> dict[str, dict[Any, int]]:
+    """Operations by module and kind."""
     unknown = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
     with FlopCounterMode(display=False, custom_mapping=unknown) as counter:
         run()
-    counts = counter.get_flop_counts()["Global"]
-    return sum(count for operation, count in counts.items() if attention or "attention" not in str(operation))
+    return counter.get_flop_counts()
+
+
+def _sum(counts: dict[Any, int], attention: bool) -> int:
+    return sum(count for kind, count in counts.items() if attention or "attention" not in str(kind))
 
 
 def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *rest: object, **named: object) -> int:

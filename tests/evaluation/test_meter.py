@@ -48,6 +48,11 @@ def test_a_multiply_add_is_two_operations():
         assert meter.operations(lambda: F.scaled_dot_product_attention(q @ q.mT @ q, q, q), attention=False) == 2 * (2 * 800)
 
 
+def test_operations_are_told_by_part_and_add_up():
+    network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 6), nn.Linear(6, 2)))
+    assert meter.operations_by_part(lambda: network(torch.ones(3, 4))) == {"0": 2 * 3 * 20, "2": 2 * 3 * (30 + 12)}
+
+
 def test_the_peak_is_what_is_alive_at_once():
     def run():
         first = torch.ones(MIB // 4)

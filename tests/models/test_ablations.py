@@ -18,6 +18,8 @@ def without(*parts):
 class TestAblations(NetworkTester):
     method = "dis2"
 
+    test_fixed_to_a_combination_it_can_be_exported = None  # seven of them would take minutes
+
     @pytest.fixture(
         autouse=True,
         params=[chosen for chosen in product((True, False), repeat=3) if not all(chosen)],

@@ -12,6 +12,7 @@ from dis2.config.data import IGNORE
 from dis2.config.model import ModelSettings
 from dis2.config.training import LossWeights
 from dis2.models.files import build
+from dis2.models.fixed import Fixed
 from dis2.models.registry import method_of
 from dis2.training.objective import Batch
 
@@ -77,6 +78,14 @@ def objective_of(method, teacher=None, settings=TINY):
     way = method_of(method)
     teacher = teacher or (fresh("teacher", settings, seed=1).requires_grad_(False) if way.teacher else None)
     return way.objective_module().Objective(tuple(sensors_of(method)), torch.ones(CLASSES), LossWeights(), teacher)
+
+
+def fixed(network, combination, holes):
+    """The network for one combination, with its inputs and what the network gives by itself."""
+    images, valid = sample(combination)
+    valid = valid if holes else complete(images)
+    tensors = (*images.values(), *(valid.values() if holes else ()))
+    return Fixed(network, combination, holes), tensors, network(images, valid).logits
 
 
 def assert_close(a, b):
@@ -177,6 +186,21 @@ class NetworkTester(LearningTester):
         with torch.autocast("cpu", torch.bfloat16):
             rough = network(images, valid).logits
         assert (rough.float() - exact).abs().mean() < 0.03 * exact.std()
+
+    @torch.no_grad()
+    @pytest.mark.parametrize(("place", "holes"), [(0, False), (1, True), (-1, True)])
+    def test_fixed_to_a_combination_it_gives_the_bits_of_the_network(self, network, place, holes):
+        it, tensors, expected = fixed(network, COMBINATIONS[place], holes)
+        assert torch.equal(it(*tensors), expected)
+
+    @pytest.mark.slow
+    @torch.no_grad()
+    def test_fixed_to_a_combination_it_can_be_exported(self, network):
+        it, tensors, expected = fixed(network, COMBINATIONS[1], holes=True)
+        program = torch.export.export(it, tensors).module()
+        assert_close(program(*tensors), expected)
+        others = tuple(x.flip(-1) for x in tensors)
+        assert_close(program(*others), it(*others))
 
     @torch.no_grad()
     def test_the_same_input_gives_the_same_bits(self, network):

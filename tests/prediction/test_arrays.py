@@ -15,15 +15,16 @@ from dis2.models.files import save
 from dis2.prediction.maps import NOTHING
 from dis2.prediction.predict import predict_files
 from tests.models.test_files import CLASSES, card
-from tests.models.tester import SENSORS, fresh
+from tests.models.tester import SENSORS, fresh, sensors_of
 
 rng = np.random.default_rng(0)
 
 
 def folder_of(path, method="dis2", **rasters):
     """A model with fresh weights; some sensors' rasters are read in a way of their own."""
-    told = {sensor: {"bands": bands} | rasters.get(sensor, {}) for sensor, bands in SENSORS.items()}
-    save(path, fresh(method).float(), card(method, rasters=told))
+    sensors = sensors_of(method)
+    told = {sensor: {"bands": bands} | rasters.get(sensor, {}) for sensor, bands in sensors.items()}
+    save(path, fresh(method).float(), card(method, sensors=sensors, rasters=told))
     return path
 
 

@@ -53,6 +53,8 @@ class TestSpecialists(NetworkTester):
         again = load(saved(tmp_path)).network.double()
         assert torch.equal(again(*sample()).logits, network.float().double()(*sample()).logits)
 
+    test_fixed_to_a_combination_it_can_be_exported = None  # each by itself can: it is the teacher's network
+
     test_parameters_grow_with_sensors_and_not_with_their_pairs_or_combinations = None
 
     def test_parameters_grow_as_combinations_do(self):
