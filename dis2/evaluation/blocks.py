@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from dis2.evaluation.chips import chip_of
 from dis2.models.prediction import Prediction
+from dis2.raster.grid import Window
 from dis2.tiles.dataset import Scenes
 from dis2.training.validate import Scored
 
 MOST = 1000
-"""Blocks that are written down: of more, neighbours are put together."""
+"""Blocks that are told apart: where there would be more, they are larger, and then neighbouring chips are put together."""
 
 Place = tuple[str, int, int]
 """A block's scene and its upper left pixel."""
@@ -27,7 +28,8 @@ class Blocks:
     """
 
     def __init__(self, scenes: Scenes, combinations: Sequence[str], side: int):
-        self.scenes, self.names, self.side = scenes, list(combinations), side
+        self.scenes, self.names = scenes, list(combinations)
+        self.side = fitting(side, [chip for store in scenes.stores.values() for chip in store.chips.values()])
         self.classes = len(scenes.data.classes)
         self.truth: dict[Place, NDArray[np.int64]] = {}
         """[K]"""
@@ -70,7 +72,7 @@ class Blocks:
         return places, (rows - rows[0])[:, None] * len(right) + (columns - columns[0])[None]
 
     def told(self) -> dict[str, Any]:
-        """The blocks in order as JSON holds them; where they are more than a thousand, neighbours count as one."""
+        """The blocks in order as JSON holds them."""
         order = list(self.scenes.stores)
         places = sorted(self.truth, key=lambda place: (order.index(place[0]), *place[1:]))
         together = -(-len(places) // MOST) or 1
@@ -85,3 +87,12 @@ class Blocks:
             "hit": {name: found[:, i, 0].tolist() for i, name in enumerate(self.names)},
             "predicted": {name: found[:, i, 1].tolist() for i, name in enumerate(self.names)},
         }
+
+
+def fitting(side: int, chips: Sequence[Window]) -> int:
+    """The side, doubled until there are few enough blocks or each chip is one."""
+    while side < max(max(chip.height, chip.width) for chip in chips):
+        if sum(-(-chip.height // side) * -(-chip.width // side) for chip in chips) <= MOST:
+            break
+        side *= 2
+    return side

@@ -77,6 +77,7 @@ def all_tables(findings: Findings) -> list[Table]:
         tables.comparison,
         tables.beside,
         tables.expected,
+        tables.overall_scores,
         tables.class_scores,
         tables.similarity,
         tables.calibration,

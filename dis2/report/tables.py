@@ -258,6 +258,24 @@ def class_drop(findings: Findings, method: str) -> Table:
     return Table(f"drop-{method}", caption, ("class", *shown), tuple(rows))
 
 
+OVERALL = {"mIoU": "miou", "F1": "f1", "overall accuracy": "oa", "average accuracy": "aa", "kappa": "kappa"}
+
+
+def overall_scores(findings: Findings) -> Table:
+    """Every overall score of each method and combination, and mIoU on all labelled pixels."""
+    rows = []
+    for method in findings.methods:
+        for combination in findings.combinations:
+            found = [percent(findings.score(method, combination, key)) for key in OVERALL.values()]
+            everywhere = percent(findings.over_seeds(method, "combinations", combination, "all_pixels", "scores", "miou"))
+            rows.append((Cell(method), Cell(combination), *found, everywhere))
+    caption = (
+        "All scores in percent points (kappa times 100). The last one is on every labelled pixel that any sensor measured, "
+        "the others on those that every sensor did."
+    )
+    return Table("scores", caption, ("method", "combination", *OVERALL, "mIoU, all labelled pixels"), tuple(rows))
+
+
 def class_scores(findings: Findings) -> Table:
     """IoU of every class, for every method and combination."""
     rows = [

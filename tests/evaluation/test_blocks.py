@@ -81,14 +81,26 @@ def seen(blocks, scenes, labels):
         blocks.see(batch, blocks.names[0], Prediction(None), np.zeros_like(truth))
 
 
-def test_more_blocks_than_are_written_down_are_put_together_without_a_loss(counted, monkeypatch):
-    told, _ = counted(64, 16)
+def test_where_there_would_be_more_blocks_than_are_told_apart_they_are_larger(counted, monkeypatch):
+    large, _ = counted(64, 32)
     monkeypatch.setattr(module, "MOST", 7)
-    few, _ = counted(64, 16)
-    assert len(told["places"]) == 18 and len(few["places"]) == 6
-    assert np.sum(told["truth"], 0).tolist() == np.sum(few["truth"], 0).tolist()
-    assert np.sum(told["hit"]["eye"], 0).tolist() == np.sum(few["hit"]["eye"], 0).tolist()
-    assert few["truth"][0] == np.sum(told["truth"][:3], 0).tolist()
+    assert counted(64, 16)[0] == large and large["side"] == 32 and len(large["places"]) == 6
+
+
+def test_many_chips_are_put_together_without_a_loss(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    labels = np.random.default_rng(0).integers(0, 3, (20, 100), dtype="uint8")
+    chips = {str(i): Window(0, 20 * i, 20, 20) for i in range(5)}
+    made.store(tmp_path, "fen", {"thermal": np.zeros((2, 20, 100), "f4")}, labels, chips=chips)
+    fen = made.data_of({"fen": {"split": "test", "sensors": {"thermal": "t"}, "labels": "x"}})
+    scenes = Scenes(fen, tmp_path, "test")
+    blocks = Blocks(scenes, ["thermal"], 16)
+    seen(blocks, scenes, labels)
+    told = blocks.told()
+    assert told["side"] == 32 and told["places"] == [["fen", 0, 0], ["fen", 0, 60]]
+    parts = labels[:, :60], labels[:, 60:]
+    assert told["truth"] == [np.bincount(part.ravel(), minlength=3).tolist() for part in parts]
+    assert told["hit"]["thermal"] == [[int((part == 0).sum()), 0, 0] for part in parts]
 
 
 def test_scores_follow_from_true_predicted_and_hit_alone(counted):

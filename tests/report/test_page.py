@@ -313,6 +313,18 @@ def test_reliability_is_a_drawing_and_a_row_for_every_bin_with_pixels(page: Path
     assert (page.parent / "figures/reliability.svg").read_text().count('class="diagonal"') == 7
 
 
+def test_every_overall_score_is_told_on_both_sets_of_pixels(data: Data, results: Path):
+    document = scores(results)
+    document["combinations"]["sar"]["all_pixels"] = {"scores": {"miou": 0.125}}
+    document["combinations"]["sar"]["scores"]["aa"] = 0.5
+    write(results / "evaluation/dis2/0.json", document)
+    report(data, SETTINGS, results, results / "report/index.html")
+    told = read_csv(results / "report/index.html", "scores")
+    row = next(row for row in told if (row["method"], row["combination"]) == ("dis2", "sar"))
+    assert len(told) == 21 and float(row["mIoU, all labelled pixels"]) == 12.5 and float(row["average accuracy"]) == 50
+    assert float(row["kappa"]) == pytest.approx(100 * document["combinations"]["sar"]["scores"]["kappa"], abs=1e-4)
+
+
 def test_similarity_to_the_teacher_is_a_row_for_each_level(page: Path, results: Path):
     told = scores(results)["similarity"]
     rows = [row for row in read_csv(page, "similarity") if row["method"] == "dis2"]
