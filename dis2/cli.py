@@ -180,6 +180,9 @@ def _with_scene(settings: Settings, arguments: argparse.Namespace) -> Any:
     data = settings("data")
     if arguments.scene not in data.scenes:
         raise UserError(f"--scene {arguments.scene}: not one of the scenes ({', '.join(data.scenes)})")
+    from dis2.raster.sources import allow
+
+    allow(data.allow)
     return data
 
 

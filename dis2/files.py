@@ -1,14 +1,21 @@
 """Files that are whole or not there: written beside their final name and renamed."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dis2.errors import UserError
+
+WRITERS = ("rasterio", "safetensors")
+"""Libraries that write, and whose errors are not always the system's."""
+PAGE = 4096
+"""A disk with fewer bytes than this is full."""
 
 
 @contextmanager
@@ -19,16 +26,22 @@ def whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
-    except OSError as error:
-        raise unwritable(path, error) from None
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in WRITERS:
+            raise unwritable(path, error) from None
+        raise
     finally:
         with suppress(OSError):
             part.unlink()
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
-    """The one line for a disk that is full, missing or closed to us."""
-    reason = error.strerror or " ".join(str(error).split())
+def unwritable(path: Path, error: Exception) -> UserError:
+    """The one line for a disk that is full, missing or closed to us; not every library says which."""
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    with suppress(OSError):
+        usage = shutil.disk_usage(path.parent)
+        if usage.total and usage.free < PAGE:
+            reason = os.strerror(errno.ENOSPC)
     return UserError(f"{path}: cannot be written ({reason}); check the disk and its permissions")
 
 

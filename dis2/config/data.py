@@ -17,6 +17,14 @@ IGNORE = 255
 """The label in a tile store of a pixel that has no class."""
 
 
+NETWORK = "not a plain file; data.allow: [network] lets URLs and GDAL's /vsi paths be read"
+
+
+def on_network(file: str) -> bool:
+    """Is it a URL, or one of GDAL's virtual paths, which may stand for one?"""
+    return "://" in file or file.startswith("/vsi")
+
+
 class Scaling(Section):
     """From the numbers in a file to the values that are used: linear, then decibels, then clipped."""
 
@@ -158,6 +166,10 @@ class Data(Section):
     sensors: dict[SensorName, Sensor] = Field(min_length=2, description="two sensors or more, in the order of combinations")
     classes: dict[Name, ClassLabel] = Field(min_length=2, description="two classes or more; a plain list of names will do")
     ignore: tuple[int | str, ...] = Field((IGNORE,), description="label values that have no class and are not scored")
+    allow: tuple[Literal["vrt", "network"], ...] = Field(
+        (),
+        description="rasters besides plain files: vrt (those that point to other files), network (URLs, and /vsi paths of GDAL)",
+    )
     scenes: dict[Name, Scene] = Field({}, description="one entry a scene (made by `simulate` where that section is given)")
     split: Split = Field(Split(), description="by scene, or by block with a gap")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
-from dis2.config.data import ClassLabel, Data, Labels, Scene, Sensor, Split
+from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
 from dis2.config.run import Run
 from dis2.errors import UserError
 from dis2.files import whole
@@ -58,21 +58,21 @@ class Plan:
         return "teacher" if scored == ZEROS else scored
 
     def rasters(self, scene: str) -> list[str]:
-        """The files of a scene's sensors."""
+        """The files of a scene's sensors; what is on the network is none, and its changes are not seen."""
         chips = self.data.scenes[scene].footprints.values()
-        return [file for chip in chips for files in chip.sensors.values() for file in files]
+        return [file for chip in chips for files in chip.sensors.values() for file in files if not on_network(file)]
 
     def files(self, scene: str) -> list[str]:
         """The files of a scene: of its sensors, and its labels."""
-        return list(self.data.scenes[scene].files)
+        return [file for file in self.data.scenes[scene].files if not on_network(file)]
 
     def check_files(self, configs: Iterable[str]) -> None:
         """One line for each file that the config names and no rule can take."""
         if self.run.simulate:
             return
-        name = ", ".join(configs)
-        listed = [(scene, file, _fault_of(file)) for scene in self.data.scenes for file in self.files(scene)]
-        if faults := [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]:
+        told = ", ".join(configs)
+        listed = [(name, file, self._fault_of(file)) for name, scene in self.data.scenes.items() for file in scene.files]
+        if faults := [f"{told}: data.scenes.{name}: {file}: {fault}" for name, file, fault in listed if fault]:
             raise UserError("\n".join(faults))
 
     def simulated(self) -> dict[tuple[str, ...], list[str]]:
@@ -113,6 +113,11 @@ class Plan:
         shown = self.run.report.model_copy(update={"scenes": self.run.maps})
         return self._told(data=_fileless(self.data, self.data.scenes), report=shown)
 
+    def _fault_of(self, file: str) -> str | None:
+        if on_network(file):
+            return None if "network" in self.data.allow else NETWORK
+        return _fault_of(file)
+
     def _named(self, sections: Iterable[str]) -> dict[str, Section]:
         return {name: getattr(self.run, name) for name in sections}
 
@@ -138,7 +143,7 @@ def _plain(data: Data) -> Data:
 
 def _fileless(data: Data, names: Iterable[str]) -> Data:
     """The data with just these scenes, and in them a sensor's name for its files and no chips."""
-    return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}})
+    return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}, "allow": ()})
 
 
 def _outline(scene: Scene) -> Scene:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dis2.config.data import IGNORE, Data, Labels
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window
+from dis2.raster.sources import refusal
 from dis2.raster.warp import Stacked, warped
 
 Indices = NDArray[np.uint8]
@@ -80,6 +81,8 @@ def _polygons(labels: Labels, data: Data, grid: Grid) -> list[tuple[Any, int]]:
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyproj import Transformer
 
+    if why := refusal(labels.file):
+        raise UserError(f"{labels.file}: {why}")
     if not Path(labels.file).exists():
         raise UserError(f"{labels.file}: no such file; check labels.file (and data_root) in the config")
     try:

@@ -124,7 +124,6 @@ def flip(content: bytes) -> bytes:
         ("models/dis2/0/weights.safetensors", "evaluate"),
         ("models/dis2/0/model.json", "predict"),
         ("evaluation/dis2/0.json", "report"),
-        ("maps/dis2/cat/sar.tif", "report"),
     ],
 )
 def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, capsys, file, stage, damage):
