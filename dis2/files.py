@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,22 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+@contextmanager
+def unchanged(files: Iterable[str]) -> Iterator[None]:
+    """What a stage reads stays as it is meanwhile, or what it makes is of neither state."""
+    before = {file: _looks(file) for file in files}
+    yield
+    if changed := [file for file, looks in before.items() if _looks(file) != looks]:
+        raise UserError(f"{changed[0]}: changed while it was read; run the same command again when it is whole")
+
+
+def _looks(file: str) -> tuple[int, int, int] | None:
+    with suppress(OSError):
+        stat = os.stat(file)
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return None
 
 
 def unwritable(path: Path, error: Exception) -> UserError:

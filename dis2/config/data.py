@@ -179,6 +179,8 @@ class Data(Section):
         if isinstance(classes, list):
             if len(set(map(str, classes))) < len(classes):
                 raise ValueError("a class is listed twice")
+            if wrong := [name for name in classes if not isinstance(name, str)]:
+                raise ValueError(f"{wrong[0]!r} is not the name of a class; list names, or give each one its values")
             return {name: {} for name in classes}
         return classes
 

@@ -236,7 +236,8 @@ def faults(error: ValidationError, file: str, prefix: tuple[str, ...] = ()) -> l
     """One line per fault: file, key path, what is wrong, what is allowed, the nearest valid key."""
     found = error.errors()
     inner = {one["loc"][:end] for one in found for end in range(len(one["loc"]))}
-    return [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
+    told = [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
+    return ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in told]
 
 
 def _fault(one: dict[str, Any], file: str, prefix: tuple[str, ...]) -> str:
