@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -58,27 +60,30 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
 
     from dis2.raster.check import check
 
-    check(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.out)
+    with _scene(settings, arguments) as data:
+        check(data, settings("grid"), arguments.scene, arguments.out)
 
 
 def register(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.raster.register import register
 
-    register(_with_scene(settings, arguments), settings("grid"), arguments.scene, arguments.out, arguments.picture)
+    with _scene(settings, arguments) as data:
+        register(data, settings("grid"), arguments.scene, arguments.out, arguments.picture)
 
 
 def tile(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.tiles.cut import cut
 
-    cut(
-        _with_scene(settings, arguments),
-        settings("grid"),
-        arguments.scene,
-        arguments.shifts,
-        arguments.out,
-        arguments.processes,
-        arguments.scheduler,
-    )
+    with _scene(settings, arguments) as data:
+        cut(
+            data,
+            settings("grid"),
+            arguments.scene,
+            arguments.shifts,
+            arguments.out,
+            arguments.processes,
+            arguments.scheduler,
+        )
 
 
 def statistics(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -135,16 +140,17 @@ def predict(arguments: argparse.Namespace, settings: Settings) -> None:
         return
     if arguments.rest:
         raise UserError(f"{arguments.rest[0]}: not used with --scene, whose rasters are in the config")
-    predict_scene(
-        _with_scene(settings, arguments),
-        settings("grid"),
-        settings("prediction"),
-        arguments.model,
-        arguments.scene,
-        arguments.shifts,
-        arguments.combinations,
-        arguments.out,
-    )
+    with _scene(settings, arguments) as data:
+        predict_scene(
+            data,
+            settings("grid"),
+            settings("prediction"),
+            arguments.model,
+            arguments.scene,
+            arguments.shifts,
+            arguments.combinations,
+            arguments.out,
+        )
 
 
 def export(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -196,11 +202,18 @@ def schema(arguments: argparse.Namespace, settings: Settings) -> None:
         part.write_text(schema())
 
 
-def _with_scene(settings: Settings, arguments: argparse.Namespace) -> Any:
+@contextmanager
+def _scene(settings: Settings, arguments: argparse.Namespace) -> Iterator[Any]:
+    """The data with the scene, whose rasters may be what the config allows, and do not change meanwhile."""
+    from dis2.files import unchanged
+    from dis2.raster.sources import allow
+
     data = settings("data")
     if arguments.scene not in data.scenes:
         raise UserError(f"--scene {arguments.scene}: not one of the scenes ({', '.join(data.scenes)})")
-    return data
+    allow(data.allow)
+    with unchanged(data.scenes[arguments.scene].files):
+        yield data
 
 
 def _files_by_sensor(rest: list[str]) -> dict[str, list[str]]:

@@ -1,15 +1,22 @@
 """Files that are whole or not there: written beside their final name and renamed."""
 
+import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dis2.errors import UserError
+
+WRITERS = ("rasterio", "safetensors")
+"""Libraries that write, and whose errors are not always the system's."""
+PAGE = 4096
+"""A disk with fewer bytes than this is full."""
 
 
 def on_disk(file: str) -> str:
@@ -25,16 +32,38 @@ def whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
-    except OSError as error:
-        raise unwritable(path, error) from None
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in WRITERS:
+            raise unwritable(path, error) from None
+        raise
     finally:
         with suppress(OSError):
             part.unlink()
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
-    """The one line for a disk that is full, missing or closed to us."""
-    reason = error.strerror or " ".join(str(error).split())
+@contextmanager
+def unchanged(files: Iterable[str]) -> Iterator[None]:
+    """What a stage reads stays as it is meanwhile, or what it makes is of neither state."""
+    before = {file: _looks(file) for file in files}
+    yield
+    if changed := [file for file, looks in before.items() if _looks(file) != looks]:
+        raise UserError(f"{changed[0]}: changed while it was read; run the same command again when it is whole")
+
+
+def _looks(file: str) -> tuple[int, int, int] | None:
+    with suppress(OSError):
+        stat = os.stat(file)
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return None
+
+
+def unwritable(path: Path, error: Exception) -> UserError:
+    """The one line for a disk that is full, missing or closed to us; not every library says which."""
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    with suppress(OSError):
+        usage = shutil.disk_usage(path.parent)
+        if usage.total and usage.free < PAGE:
+            reason = os.strerror(errno.ENOSPC)
     return UserError(f"{path}: cannot be written ({reason}); check the disk and its permissions")
 
 

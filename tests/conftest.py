@@ -7,6 +7,14 @@ from collections.abc import Callable
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def everything_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a config allows in one test is forgotten before the next."""
+    for name in ("DIS2_ALLOWED_RASTERS", "CPL_VSIL_CURL_ALLOWED_FILENAME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def needs() -> Callable[[str, str], str]:
     """The path of a program beside Python. Without it a test skips and says what would install it; in CI it fails."""

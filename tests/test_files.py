@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dis2.errors import UserError
-from dis2.files import read_json, whole, write_json
+from dis2.files import read_json, unchanged, whole, write_json
 
 
 @contextmanager
@@ -24,6 +24,20 @@ def small_files_only():
 
 def left(folder):
     return sorted(path.name for path in folder.rglob("*"))
+
+
+CHANGES = [lambda file: file.write_text("other"), lambda file: file.unlink(), lambda file: file.with_name("new").replace(file)]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changes_while_it_is_read_is_said(tmp_path, change):
+    file, other = tmp_path / "a.tif", tmp_path / "b.tif"
+    for path in (file, other, tmp_path / "new"):
+        path.write_text("some")
+    with unchanged([str(other), str(file), "absent.tif"]):
+        file.read_text()
+    with pytest.raises(UserError, match=f"^{file}: changed while it was read"), unchanged([str(other), str(file)]):
+        change(file)
 
 
 def test_what_is_written_is_read_again(tmp_path):

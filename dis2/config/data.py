@@ -18,6 +18,14 @@ IGNORE = 255
 """The label in a tile store of a pixel that has no class."""
 
 
+NETWORK = "not a plain file; data.allow: [network] lets URLs and GDAL's /vsi paths be read"
+
+
+def on_network(file: str) -> bool:
+    """Is it a URL, or one of GDAL's virtual paths, which may stand for one?"""
+    return "://" in file or file.startswith("/vsi")
+
+
 class Scaling(Section):
     """From the numbers in a file to the values that are used: linear, then decibels, then clipped."""
 
@@ -194,6 +202,10 @@ class Data(Section):
     tolerance: int = Field(
         0, ge=0, le=127, description="labels in colour: as far as this from a colour, in red, green and blue, is that colour"
     )
+    allow: tuple[Literal["vrt", "network"], ...] = Field(
+        (),
+        description="rasters besides plain files: vrt (those that point to other files), network (URLs, and /vsi paths of GDAL)",
+    )
     scenes: dict[Name, Scene] = Field({}, description="one entry a scene (made by `simulate` where that section is given)")
     listing: Listing | None = Field(None, description="makes `scenes`: from a table, or from names and patterns of their files")
     source: str = Field("", description="where the rasters can be had: told where one of them is missing")
@@ -205,6 +217,8 @@ class Data(Section):
         if isinstance(classes, list):
             if len(set(map(str, classes))) < len(classes):
                 raise ValueError("a class is listed twice")
+            if wrong := [name for name in classes if not isinstance(name, str)]:
+                raise ValueError(f"{wrong[0]!r} is not the name of a class; list names, or give each one its values")
             return {name: {} for name in classes}
         return classes
 

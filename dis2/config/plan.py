@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
-from dis2.config.data import ClassLabel, Data, Labels, Scene, Sensor, Split
+from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
 from dis2.config.run import Run
 from dis2.errors import UserError
 from dis2.files import on_disk, whole
@@ -61,25 +61,28 @@ class Plan:
         return "teacher" if scored == ZEROS else scored
 
     def rasters(self, scene: str) -> list[str]:
-        """The files of a scene's sensors."""
+        """The files of a scene's sensors; what is on the network is none, and its changes are not seen."""
         chips = self.data.scenes[scene].footprints.values()
-        return list(dict.fromkeys(on_disk(file) for chip in chips for files in chip.sensors.values() for file in files))
+        listed = [file for chip in chips for files in chip.sensors.values() for file in files if not on_network(file)]
+        return list(dict.fromkeys(map(on_disk, listed)))
 
     def files(self, scene: str) -> list[str]:
         """The files of a scene: of its sensors, and its labels."""
-        return list(dict.fromkeys(map(on_disk, self.data.scenes[scene].files)))
+        return list(dict.fromkeys(on_disk(file) for file in self.data.scenes[scene].files if not on_network(file)))
 
     def check_files(self, configs: Iterable[str]) -> None:
         """One line for each file that the config names and no rule can take."""
         if self.run.simulate:
             return
-        name = ", ".join(configs)
-        listed = [(scene, file, _fault_of(file)) for scene in self.data.scenes for file in self.files(scene)]
-        faults = [f"{name}: data.scenes.{scene}: {file}: {fault}" for scene, file, fault in listed if fault]
+        told = ", ".join(configs)
+        listed = [
+            (name, on_disk(file), self._fault_of(on_disk(file))) for name, it in self.data.scenes.items() for file in it.files
+        ]
+        faults = [f"{told}: data.scenes.{name}: {file}: {fault}" for name, file, fault in dict.fromkeys(listed) if fault]
         if len(faults) > FAULTS:
-            faults = [*faults[:FAULTS], f"{name}: data.scenes: {len(faults) - FAULTS} more files such as these"]
+            faults = [*faults[:FAULTS], f"{told}: data.scenes: {len(faults) - FAULTS} more files such as these"]
         if faults and self.data.source:
-            faults.append(f"{name}: the data: {self.data.source}")
+            faults.append(f"{told}: the data: {self.data.source}")
         if faults:
             raise UserError("\n".join(faults))
 
@@ -122,6 +125,11 @@ class Plan:
         outlined = {name: _outline(scene, named=True) for name, scene in self.data.scenes.items()}
         return self._told(data=self.data.model_copy(update={"scenes": outlined, "source": ""}), report=shown)
 
+    def _fault_of(self, file: str) -> str | None:
+        if on_network(file):
+            return None if "network" in self.data.allow else NETWORK
+        return _fault_of(file)
+
     def _named(self, sections: Iterable[str]) -> dict[str, Section]:
         return {name: getattr(self.run, name) for name in sections}
 
@@ -146,7 +154,7 @@ def _plain(data: Data) -> Data:
 
 def _fileless(data: Data, names: Iterable[str]) -> Data:
     """The data with just these scenes, and in them a sensor's name for its files and no chips."""
-    return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}})
+    return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}, "allow": ()})
 
 
 def _outline(scene: Scene, named: bool = False) -> Scene:

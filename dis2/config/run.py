@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationI
 
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.base import Section
-from dis2.config.data import SPLITS, Chip, Data, Scene
+from dis2.config.data import SPLITS, Chip, Data, Scene, on_network
 from dis2.config.evaluation import EvaluationSettings
 from dis2.config.grid import GridSettings
 from dis2.config.listing import Listing, scenes_of
@@ -184,9 +184,12 @@ def _simulated(folder: Path, scene: Mapping[str, Any], sensors: Iterable[str]) -
 
 
 def _rooted(scene: Scene, root: Path) -> Scene:
+    def under(file: str) -> str:
+        return file if on_network(file) else str(root / file)
+
     def chip(it: Chip | Scene) -> dict[str, Any]:
-        labels = it.labels and it.labels.model_copy(update={"file": str(root / it.labels.file)})
-        return {"sensors": {s: tuple(str(root / f) for f in files) for s, files in it.sensors.items()}, "labels": labels}
+        labels = it.labels and it.labels.model_copy(update={"file": under(it.labels.file)})
+        return {"sensors": {s: tuple(map(under, files)) for s, files in it.sensors.items()}, "labels": labels}
 
     chips = {name: it.model_copy(update=chip(it)) for name, it in scene.chips.items()}
     return scene.model_copy(update={**chip(scene), "chips": chips})
@@ -257,7 +260,8 @@ def faults(error: ValidationError, file: str, prefix: tuple[str, ...] = ()) -> l
     """One line per fault: file, key path, what is wrong, what is allowed, the nearest valid key."""
     found = error.errors()
     inner = {one["loc"][:end] for one in found for end in range(len(one["loc"]))}
-    return [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
+    told = [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
+    return ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in told]
 
 
 def _fault(one: dict[str, Any], file: str, prefix: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from rasterio.windows import Window as RasterWindow
 from dis2.config.data import IGNORE, Data, Labels
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window, blocks
+from dis2.raster.sources import refusal
 from dis2.raster.warp import Stacked, bands_of, measured, nodata_of, open_raster, warped
 
 Indices = NDArray[np.uint8]
@@ -158,6 +159,8 @@ def _polygons(labels: Labels, data: Data, grid: Grid) -> list[tuple[Any, int]]:
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyproj import Transformer
 
+    if why := refusal(labels.file):
+        raise UserError(f"{labels.file}: {why}")
     if not Path(labels.file).exists():
         raise UserError(f"{labels.file}: no such file; check labels.file (and data_root) in the config")
     try:

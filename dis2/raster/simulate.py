@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +19,7 @@ from scipy import ndimage
 
 from dis2.config.simulate import Simulate
 from dis2.errors import UserError
+from dis2.files import whole, write_json
 from dis2.raster.grid import Grid, Shift
 from dis2.raster.landscape import BUILDING, CLASSES, MATERIALS, TREE, WATER, Array, Landscape, draw_landscape, noise
 
@@ -53,7 +52,6 @@ def simulate(settings: Simulate, classes: Sequence[str], scene: str, folder: Pat
         )
     if scene not in settings.scenes:
         raise UserError(f"simulate.scenes: there is no scene {scene!r}. Use one of: {', '.join(settings.scenes)}")
-    folder.mkdir(parents=True, exist_ok=True)
     grid = place_grid(settings, scene)
     landscape = draw_landscape(generator(settings.seed, scene), settings.size)
     shifts = {}
@@ -69,7 +67,7 @@ def simulate(settings: Simulate, classes: Sequence[str], scene: str, folder: Pat
         "grid": {"crs": grid.crs.to_string() if grid.crs else None, "resolution": grid.resolution},
         "shifts": {sensor: {"dx": shift.dx, "dy": shift.dy} for sensor, shift in shifts.items()},
     }
-    write_whole(folder / "truth.json", lambda path: path.write_text(json.dumps(truth, indent=2) + "\n"))
+    write_json(folder / "truth.json", truth)
 
 
 def generator(*key: object) -> Generator:
@@ -218,26 +216,16 @@ def measure_height(image: Array, settings: Simulate, rng: Generator) -> Array:
 def write_raster(path: Path, values: NDArray, grid: Grid, nodata: float, bands: Sequence[str]) -> None:
     """A GeoTIFF that is either whole or not there."""
 
-    def write(beside: Path) -> None:
-        profile = {"crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
-        layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
-        with rasterio.open(
-            beside, "w", driver="GTiff", count=len(values), dtype=values.dtype, nodata=nodata, **profile, **layout
-        ) as raster:
-            raster.write(values)
-            raster.descriptions = tuple(bands)
-
-    write_whole(path, write)
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the final name and rename."""
-    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    profile = {"crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
+    with (
+        whole(path) as part,
+        rasterio.open(
+            part, "w", driver="GTiff", count=len(values), dtype=values.dtype, nodata=nodata, **profile, **layout
+        ) as raster,
+    ):
+        raster.write(values)
+        raster.descriptions = tuple(bands)
 
 
 KINDS = {

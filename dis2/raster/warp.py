@@ -19,12 +19,13 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from dis2.config.data import Scaling
+from dis2.config.data import Scaling, on_network
 from dis2.errors import UserError
 from dis2.files import on_disk
 from dis2.raster.cube import open_cube
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, blocks, intersection
 from dis2.raster.scaling import common_unit, scale_of, unit_of
+from dis2.raster.sources import refusal
 
 Bands = NDArray[np.generic]
 Mask = NDArray[np.bool_]
@@ -156,7 +157,9 @@ def warped(
 
 def open_raster(file: str | Path) -> rasterio.DatasetReader:
     """An open raster, or the one line that says why not."""
-    if not os.path.exists(on_disk(str(file))) and "://" not in str(file) and not str(file).startswith("/vsi"):
+    if why := refusal(str(file)):
+        raise UserError(f"{file}: {why}")
+    if not os.path.exists(on_disk(str(file))) and not on_network(str(file)):
         raise UserError(f"{file}: no such file; check the path (and data_root) in the config")
     os.environ.setdefault("GDAL_CACHEMAX", str(CACHE))  # GDAL asks once in a process, before the first pixel
     try:
@@ -164,6 +167,9 @@ def open_raster(file: str | Path) -> rasterio.DatasetReader:
             source = open_cube(str(file)) if on_disk(str(file)).endswith(".mat") else rasterio.open(file)
     except RasterioError as error:
         raise UserError(f"{file}: not a readable raster ({_first_line(error)}); give a file that GDAL can open") from None
+    if why := refusal(str(file), source.driver):
+        source.close()
+        raise UserError(f"{file}: {why}")
     if not source.count:
         source.close()
         raise UserError(f"{file}: has no bands of its own; name one of the rasters in it")

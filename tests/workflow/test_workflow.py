@@ -54,6 +54,60 @@ def test_a_fresh_clone_with_results_and_memory_runs_nothing(finished, tmp_path):
     assert copied(finished.folder, tmp_path / "clone", times=False).planned() == {}
 
 
+def every(step: str) -> set[str]:
+    """A step of the preparation, of every scene."""
+    return {step.format(scene) for scene in ("ant", "bee", "cat")}
+
+
+TILING = every("Tiling {}") | {"Taking the statistics of the training pixels"} | TRAINING | SCORING | MAPPING | REPORT
+REGISTERING = every("Registering the sensors of {}") | TILING
+CHECKING = every("Checking the rasters of {}") | REGISTERING
+
+
+@pytest.mark.parametrize(
+    ("module", "jobs"),
+    [
+        ("raster/simulate.py", every("Simulating {}") | CHECKING),
+        ("raster/check.py", CHECKING),
+        ("raster/register.py", REGISTERING),
+        ("tiles/cut.py", TILING),
+        ("tiles/statistics.py", TILING - every("Tiling {}")),
+        ("evaluation/evaluate.py", SCORING | REPORT),
+        ("prediction/maps.py", MAPPING | REPORT),
+        ("doctor.py", set()),
+    ],
+)
+def test_an_edit_of_a_module_runs_the_stage_that_it_belongs_to_and_what_follows(done, module, jobs):
+    done.edit(f"dis2/{module}")
+    assert set(done.planned()) == jobs
+
+
+@pytest.mark.parametrize(
+    ("file", "jobs"),
+    [
+        ("registered/cat.json", {"Registering the sensors of cat", "Tiling cat"} | SCORING | MAPPING | REPORT),
+        ("tiles/cat.zarr", {"Tiling cat"} | SCORING | REPORT),
+        (
+            "models/sensor-dropout/0/weights.safetensors",
+            {job for job in TRAINING | SCORING | MAPPING if "dropout" in job} | REPORT,
+        ),
+        ("evaluation/dis2/0.json", {"Evaluating dis2, seed 0"} | REPORT),
+        ("maps/dis2/cat/sar.tif", {"Mapping cat with dis2"} | REPORT),
+    ],
+)
+def test_what_is_deleted_is_made_again_with_what_follows(done, file, jobs):
+    path = done.path(f"results/tiny/{file}")
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert set(done.planned()) == jobs
+
+
+def test_other_values_in_a_raster_prepare_its_scene_and_run_what_follows(done):
+    raster = done.path("results/tiny/scenes/cat/sar.tif")
+    with rasterio.open(raster, "r+") as target:
+        target.write(target.read() * 2)
+    assert set(done.planned()) == prepared("cat") - {"Simulating cat"} | SCORING | MAPPING | REPORT
+
+
 def test_an_edit_of_the_losses_trains_again_and_tiles_nothing(done):
     done.edit("dis2/losses.py")
     jobs = done.planned()
