@@ -6,18 +6,13 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from unicodedata import combining, normalize
 
 from dis2.errors import UserError
 from dis2.files import whole
-from dis2.raster.survey import Seen, survey
+from dis2.grouping import Group, Proposal, is_height, plain, sorted_out
+from dis2.raster.survey import survey
 
-BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
-"""A part of a name that tells a band of a sensor whose bands are files."""
-LABEL = re.compile(r"labels?|gts?|ground_?truth|truth|masks?|land_?cover|lulc|classes|annotations?|reference|nlcd|dfc|lc", re.I)
-HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
 SPLITS = ("train", "validation", "test")
 FEW, SHOWN = 40, 12
 """Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
@@ -27,148 +22,19 @@ UNTOLD = (-9999.0, -32768.0, -32767.0, 65535.0)
 """Extremes that are seldom measurements."""
 
 
-@dataclass
-class Group:
-    """Files of one kind: a sensor, or labels, by footprint."""
-
-    name: str
-    files: dict[str, list[Seen]] = field(default_factory=dict)
-
-    @property
-    def every(self) -> list[Seen]:
-        return [one for files in self.files.values() for one in files]
-
-    @property
-    def first(self) -> Seen:
-        return self.every[0]
-
-
-@dataclass
-class Proposal:
-    """What a folder seems to hold."""
-
-    sensors: list[Group]
-    labels: Group
-    unused: dict[str, str]
-
-    @property
-    def pixels(self) -> bool:
-        return self.sensors[0].first.crs is None
-
-    @property
-    def footprints(self) -> list[str]:
-        """Those that have labels and any sensor, by name; then those without labels."""
-        has = {key for group in self.sensors for key in group.files}
-        return sorted(has & set(self.labels.files), key=_natural) + sorted(has - set(self.labels.files), key=_natural)
-
-
 def propose(folder: Path, out: Path, name: str | None) -> None:
     """Writes a config for a folder, and prints what it says and what to do next."""
     if out.exists():
         raise UserError(f"{out}: is there already; give another --out, or remove it")
     seen, others = survey(folder)
     found = sorted_out(seen, others, folder)
-    text = config_of(found, folder, name or _plain(folder.resolve().name))
+    text = config_of(found, folder, name or plain(folder.resolve().name))
     with whole(out) as part:
         part.write_text(text, encoding="utf-8")
     print(f"{out}: {len(found.sensors)} sensors, {len(found.footprints)} footprints; {len(found.unused)} files not used")
     for file, why in list(found.unused.items())[:SHOWN]:
         print(f"not used: {file}: {why}")
     print(f"Read and mend it, then: snakemake --cores all --configfile {out}")
-
-
-def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Proposal:
-    """Labels and sensors among the rasters, and why each other file is neither."""
-    unused = dict(others)
-    placed = [one for one in seen if one.crs is not None]
-    if placed and len(placed) < len(seen):
-        unused |= {one.path: "has no CRS, others have" for one in seen if one.crs is None}
-        seen = placed
-    empty = [one for one in seen if not one.valid]
-    unused |= {one.path: "no valid pixel" for one in empty}
-    labelled = _labels_of([one for one in seen if one not in empty])
-    groups = _groups([one for one in seen if one not in empty and one not in labelled])
-    labels = _groups(labelled)
-    if not labels:
-        raise UserError(
-            f"{folder}: no labels found; name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
-        )
-    best = max(labels, key=lambda group: len(group.files))
-    unused |= {one.path: "labels too, but others are for more footprints" for it in labels if it is not best for one in it.every}
-    keys = set(best.files)
-    sensors = []
-    for group in groups:
-        if len(groups) > 1 and len(keys) > 1 and not keys & set(group.files):
-            unused |= {one.path: "matches no footprint that has labels" for one in group.every}
-        else:
-            sensors.append(group)
-    if len(keys) == 1 and sensors:
-        (only,) = keys
-        for group in sensors:
-            if len(group.files) == 1:
-                group.files = {only: group.every}
-    if len(sensors) < 2:
-        names = ", ".join(group.name for group in sensors) or "none"
-        raise UserError(
-            f"{folder}: fewer than two sensors found ({names}); dis2 fuses several, so give the rasters of another one"
-        )
-    _name_apart(sensors)
-    return Proposal(sensors, best, unused)
-
-
-def _labels_of(seen: list[Seen]) -> list[Seen]:
-    """Rasters of few values whose name says so; if there is none, all of few values."""
-    candidates = [one for one in seen if len(one.values) >= 2]
-    named = [one for one in candidates if any(LABEL.fullmatch(_letters(word)) for word in _words(one.path))]
-    return named or [one for one in candidates if one.bands == 1 and not _is_height(one)]
-
-
-def _groups(seen: list[Seen]) -> list[Group]:
-    """Files whose names have the same build and whose rasters are alike, taken apart by the words that tell a sensor."""
-    alike: dict[tuple[object, ...], list[Seen]] = {}
-    for one in seen:
-        values = one.bands, one.dtype, one.crs if one.crs is None else (one.crs, one.resolution), _is_height(one)
-        alike.setdefault((*values, len(_words(one.path)), Path(one.path).suffix), []).append(one)
-    return [group for members in alike.values() for group in _split(members)]
-
-
-def _split(members: list[Seen]) -> list[Group]:
-    words = {one.path: _words(one.path) for one in members}
-    columns = list(zip(*words.values(), strict=True))
-    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
-    bands = [i for i in varying if all(BAND.fullmatch(word) for word in columns[i])]
-    sensors = [i for i in varying if i not in bands and _tells_sensor(i, varying, bands, columns)]
-    keys = [i for i in varying if i not in bands and i not in sensors]
-    fixed = [i for i in range(len(columns)) if i not in varying]
-    groups: dict[str, Group] = {}
-    for one in sorted(members, key=lambda one: _natural(one.path)):
-        own = words[one.path]
-        name = "_".join(own[i] for i in sorted([*fixed, *sensors]))
-        key = "_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), own[i]) for i in keys)
-        groups.setdefault(name, Group(name)).files.setdefault(_plain(key or "all"), []).append(one)
-    return list(groups.values())
-
-
-def _tells_sensor(i: int, varying: list[int], bands: list[int], columns: list[tuple[str, ...]]) -> bool:
-    """Few words with letters, each of which goes with all that vary beside: `before` and `after`, but not a place or a number."""
-    rest = [j for j in varying if j != i and j not in bands]
-    words = set(columns[i])
-    others = Counter(zip(*(columns[j] for j in rest), strict=True)) if rest else Counter()
-    complete = all(count % len(words) == 0 for count in others.values()) and len(others) > len(words)
-    return bool(rest) and len(words) <= 8 and all(re.search("[a-z]", word, re.I) for word in words) and complete
-
-
-def _name_apart(sensors: list[Group]) -> None:
-    """Names of the words that others do not have, as short as they can be."""
-    common = set.intersection(*(set(_words(group.name)) for group in sensors))
-    taken: set[str] = set()
-    for group in sensors:
-        own = [word for word in _words(group.name) if word not in common] or _words(group.name) or ["sensor"]
-        short = _plain("_".join(dict.fromkeys(own[-2:]))).lower()
-        while short in taken or short in ("labels", "valid", "x", "y", "spatial_ref", "truth"):
-            short += "_2"
-        taken.add(short)
-        group.name = short
 
 
 def config_of(found: Proposal, folder: Path, name: str) -> str:
@@ -213,7 +79,7 @@ def _sensor(group: Group) -> list[str]:
     every, bands = group.every, sum(one.bands for one in files)
     low, high = min(one.low for one in every), max(one.high for one in every)
     options, notes = [f"bands: {bands}"], [f"{files[0].dtype}, {low:g} to {high:g}"]
-    if _is_height(files[0]):
+    if is_height(files[0]):
         options.append("kind: surface")
     nodata = next((one.nodata for one in every if one.nodata is not None), None)
     untold = next((value for value in UNTOLD if nodata is None and value in (low, high)), None)
@@ -224,7 +90,7 @@ def _sensor(group: Group) -> list[str]:
         notes.append(f"nodata {nodata:g}")
     elif (zeros := max(one.zeros for one in every)) > 0.01:
         notes.append(f"0 in all bands in up to {zeros:.0%} of a file: if that is no measurement, add nodata: 0, unmeasured: all")
-    if _is_height(files[0]) and untold is None and high > 9000:
+    if is_height(files[0]) and untold is None and high > 9000:
         options.append("scaling: {factor: 0.01, unit: m}")
         notes.append("taken for centimetres")
     if any(one.alpha for one in every):
@@ -252,7 +118,7 @@ def _classes(labels: Group) -> tuple[list[tuple[str, str, float]], list[str], bo
     def text(value: int) -> str:
         return f'"#{value:06x}"' if colored else str(value)
 
-    names = [f"class_{index}" if colored else _plain(f"class_{value}") for index, value in enumerate(kept)]
+    names = [f"class_{index}" if colored else plain(f"class_{value}") for index, value in enumerate(kept)]
     classes = [(name, text(value), count / total) for name, (value, count) in zip(names, kept.items(), strict=True)]
     return classes, [text(value) for value in sorted(left_out | nodata)], colored
 
@@ -352,31 +218,6 @@ def _finest(found: Proposal) -> str:
     every = [group for group in found.sensors if len(group.files) == max(len(it.files) for it in found.sensors)]
     degrees = 111_000.0
     return min(every, key=lambda group: group.first.resolution * (degrees if "4326" in str(group.first.crs) else 1)).name
-
-
-def _is_height(one: Seen) -> bool:
-    return one.bands == 1 and any(HEIGHT.fullmatch(_letters(word)) for word in _words(one.path))
-
-
-def _words(path: str) -> list[str]:
-    """A path's parts without its ending; a space parts nothing, since places are called so."""
-    return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
-
-
-def _letters(word: str) -> str:
-    """A word without the number behind it: a year, a version."""
-    return re.sub(r"\d+$", "", word) or word
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sorts 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
-def _plain(text: str) -> str:
-    """A name of letters, digits, '_' and '-'."""
-    bare = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", bare).strip("_-")[:60] or "data"
 
 
 def _quoted(key: str) -> str:

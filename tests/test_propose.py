@@ -7,6 +7,7 @@ from affine import Affine
 from dis2.cli import main
 from dis2.config.run import read_run
 from dis2.models.registry import METHODS
+from tests import datasets
 from tests.made import NEXT_UTM, PLACE, damage, raster
 
 SIDE = 64
@@ -110,6 +111,17 @@ def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path
     (height,) = (sensor for sensor in run.data.sensors.values() if sensor.kind == "surface")
     assert height.scaling.factor == 0.01 and "taken for centimetres" in text
     assert run.data.split.by == "block" and run.data.split.size**2 * 30 < 128**2 < run.data.split.size**2 * 128
+
+
+def test_potsdam_as_it_is_unpacked_is_three_sensors_by_tile(tmp_path):
+    datasets.potsdam(tmp_path / "in")
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert sorted(it.bands for it in run.data.sensors.values()) == [1, 3, 3] and len(run.data.scenes) == 38
+    for tile, scene in run.data.scenes.items():
+        padded = "_".join(part.zfill(2) for part in tile.split("_"))
+        files = sorted(file.rsplit("/")[-1] for (file,) in scene.sensors.values())
+        assert files == [f"dsm_potsdam_{padded}.tif", f"top_potsdam_{tile}_IRRG.tif", f"top_potsdam_{tile}_RGB.tif"]
+    assert len(run.data.label_colors) == 7 and "5_Labels_all/top_potsdam_4_12_label.tif: called like labels, but" in text
 
 
 @pytest.mark.parametrize(

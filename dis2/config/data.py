@@ -249,10 +249,10 @@ class Data(Section):
             if sensor.within is not None and (sensor.within == name or sensor.within not in self.sensors):
                 raise ValueError(f"sensors.{name}.within: {sensor.within!r} is not another of the sensors")
         values = [value for spec in self.values.values() for value in spec]
-        colors = [str(v).startswith("#") for v in (*values, *self.ignore)]
-        if any(colors) and (wrong := [v for v in (*values, *self.ignore) if str(v).startswith("#") and color_of(v) is None]):
+        if wrong := [it for it in (*values, *self.ignore) if str(it).startswith("#") and color_of(it) is None]:
             raise ValueError(f"classes: {wrong[0]!r} is no colour; write red, green and blue as '#rrggbb'")
-        if doubled := sorted({str(v) for v in values if values.count(v) > 1 or v in self.ignore}):
+        told = [it if color_of(it) is None else str(it).lower() for it in (*values, *self.ignore)]
+        if doubled := sorted({str(value) for value in told[: len(values)] if told.count(value) > 1}):
             raise ValueError(f"classes: label value {doubled[0]} has two meanings; give each value to one class (or to ignore)")
         return self
 

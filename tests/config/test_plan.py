@@ -196,3 +196,13 @@ def test_settings_too_long_for_a_command_line_go_through_a_file_of_their_own(tmp
     )
     data = Settings(Namespace(settings=told, config=None))("data")
     assert len(data.scenes["all"].chips) == 2000 and len(it.split_settings(["train"])) < 1000
+
+
+def test_the_report_is_told_files_by_name_as_examples_and_no_folder():
+    told = json.loads(plan(put("data.scenes.north.labels", "some/folder/other.tif")).report_settings())["data"]["scenes"]
+    assert told["north"] == {"split": "train", "sensors": FULL, "labels": {"file": "other.tif"}}
+
+
+def test_an_array_in_a_file_is_that_file_to_the_workflow():
+    it = plan(put("data.scenes.north.sensors", {"eye": ["in/a.mat:eye"], "echo": ["in/a.mat:echo", "in/b.mat"]}))
+    assert it.rasters("north") == ["in/a.mat", "in/b.mat"]

@@ -309,6 +309,7 @@ def test_an_ignored_class_is_none_and_the_others_keep_their_values(tmp_path):
     [
         ({"data__classes__land__values": ["#fff"]}, "data.classes: '#fff' is no colour; write red, green and blue as '#rrggbb'"),
         ({"data__classes__land__values": ["#0000ff"]}, "data.classes: label value #0000ff has two meanings"),
+        ({"data__ignore": ["#0000FF"]}, "data.classes: label value #0000ff has two meanings"),
         ({"data__sensors__eye__within": "ear"}, "data.sensors.eye.within: 'ear' is not another of the sensors"),
         ({"data__sensors__eye__within": "eye"}, "data.sensors.eye.within: 'eye' is not another of the sensors"),
         ({"data__sensors__eye__take": [1, 4]}, "data.sensors.eye.take: 2 bands, but bands: 3; mend one"),

@@ -23,7 +23,7 @@ from dis2.errors import UserError
 from dis2.evaluation.compare import MEAN
 from dis2.raster.grid import Grid
 from dis2.report.findings import read_findings
-from dis2.report.page import report
+from dis2.report.page import files_used, report
 from dis2.report.pictures import class_png, confidence_png, error_png, hillshade, sensor_png, thinned
 from dis2.report.sentences import summary
 from dis2.report.viewer import read_bytes
@@ -134,6 +134,20 @@ def test_the_viewer_shows_each_map_as_it_is_and_knows_every_combination(page: Pa
 
 def picture(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGBA"))
+
+
+def test_the_protocol_tells_the_files_and_label_values_by_which_variants_of_data_sets_differ(data: Data):
+    scenes = {
+        name: scene.model_copy(update={"labels": scene.labels.model_copy(update={"file": f"{name}_{scene.split}.tif"})})
+        for name, scene in data.scenes.items()
+        if scene.labels
+    }
+    classes = {"land": {"values": ["#ffffff"]}, "water": {"values": [3, 4]}}
+    told = files_used(Data.model_validate({**data.model_dump(), "scenes": scenes, "classes": classes, "tolerance": 9}))
+    first = {scene.split: scene.labels.file for scene in reversed(scenes.values())}
+    assert all(f"{split}: {file}" in told["labels, such as"] for split, file in first.items()) and "test" in first
+    assert told["label values"] == "land #ffffff, water 3 4; off by up to 9"
+    assert [part.split(":")[0] for part in told["files, such as"].split("; ")] == list(data.sensors)
 
 
 def test_every_figure_and_table_is_a_file_too(page: Path):

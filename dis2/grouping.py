@@ -1,0 +1,187 @@
+"""Which rasters of a folder belong together: sensors, labels and footprints, by how files are called and what is in them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from unicodedata import combining, normalize
+
+from dis2.errors import UserError
+from dis2.raster.survey import VALUES, Seen
+
+BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
+"""A part of a name that tells a band of a sensor whose bands are files."""
+LABEL = re.compile(r"labels?|gts?|ground_?truth|truth|masks?|land_?cover|lulc|classes|annotations?|reference|nlcd|dfc|lc", re.I)
+HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
+
+
+@dataclass
+class Group:
+    """Files of one kind: a sensor, or labels, by footprint."""
+
+    name: str
+    files: dict[str, list[Seen]] = field(default_factory=dict)
+
+    @property
+    def every(self) -> list[Seen]:
+        return [one for files in self.files.values() for one in files]
+
+    @property
+    def first(self) -> Seen:
+        return self.every[0]
+
+
+@dataclass
+class Proposal:
+    """What a folder seems to hold."""
+
+    sensors: list[Group]
+    labels: Group
+    unused: dict[str, str]
+
+    @property
+    def pixels(self) -> bool:
+        return self.sensors[0].first.crs is None
+
+    @property
+    def footprints(self) -> list[str]:
+        """Those that have labels and any sensor, by name; then those without labels."""
+        has = {key for group in self.sensors for key in group.files}
+        return sorted(has & set(self.labels.files), key=natural) + sorted(has - set(self.labels.files), key=natural)
+
+
+def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Proposal:
+    """Labels and sensors among the rasters, and why each other file is neither."""
+    unused = dict(others)
+    placed = [one for one in seen if one.crs is not None]
+    if placed and len(placed) < len(seen):
+        unused |= {one.path: "has no CRS, others have" for one in seen if one.crs is None}
+        seen = placed
+    empty = [one for one in seen if not one.valid]
+    unused |= {one.path: "no valid pixel" for one in empty}
+    labelled = _labels_of([one for one in seen if one not in empty])
+    odd = [one for one in seen if one not in labelled and any(map(_is_called_labels, labelled)) and _is_called_labels(one)]
+    unused |= {one.path: f"called like labels, but not of 2 to {VALUES} values or colours" for one in odd if one not in empty}
+    groups = _groups([one for one in seen if one not in empty and one not in labelled and one not in odd])
+    labels = _groups(labelled)
+    if not labels:
+        raise UserError(
+            f"{folder}: no labels found; name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
+        )
+    best = max(labels, key=lambda group: len(group.files))
+    unused |= {one.path: "labels too, but others are for more footprints" for it in labels if it is not best for one in it.every}
+    keys = set(best.files)
+    sensors = []
+    for group in groups:
+        if len(groups) > 1 and len(keys) > 1 and not keys & set(group.files):
+            unused |= {one.path: "matches no footprint that has labels" for one in group.every}
+        else:
+            sensors.append(group)
+    if len(keys) == 1 and sensors:
+        (only,) = keys
+        for group in sensors:
+            if len(group.files) == 1:
+                group.files = {only: group.every}
+    if len(sensors) < 2:
+        names = ", ".join(group.name for group in sensors) or "none"
+        raise UserError(
+            f"{folder}: fewer than two sensors found ({names}); dis2 fuses several, so give the rasters of another one"
+        )
+    _name_apart(sensors)
+    return Proposal(sensors, best, unused)
+
+
+def _labels_of(seen: list[Seen]) -> list[Seen]:
+    """Rasters of few values that are called labels; if there are none, all of few values."""
+    few = [one for one in seen if len(one.values) >= 2]
+    return [one for one in few if _is_called_labels(one)] or [one for one in few if one.bands == 1 and not is_height(one)]
+
+
+def _groups(seen: list[Seen]) -> list[Group]:
+    """Files whose names have the same build and whose rasters are alike, taken apart by the words that tell a sensor."""
+    alike: dict[tuple[object, ...], list[Seen]] = {}
+    for one in seen:
+        values = one.bands, one.dtype, one.crs if one.crs is None else (one.crs, one.resolution), is_height(one)
+        alike.setdefault((*values, len(_words(one.path)), Path(one.path).suffix), []).append(one)
+    return [group for members in alike.values() for group in _split(members)]
+
+
+def _split(members: list[Seen]) -> list[Group]:
+    """Files of one build: words that vary tell bands, sensors or footprints; those that vary together tell the same."""
+    words = {one.path: _words(one.path) for one in members}
+    columns = list(zip(*words.values(), strict=True))
+    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    bands = [i for i in varying if all(BAND.fullmatch(word) for word in columns[i])]
+    together: dict[tuple[int, ...], list[int]] = {}
+    for i in varying:
+        if i not in bands:
+            together.setdefault(_partition(columns[i]), []).append(i)
+    sensors = [i for part, same in together.items() if _tells_sensor(part, [columns[i] for i in same], together) for i in same]
+    keys = [i for i in varying if i not in bands and i not in sensors]
+    fixed = [i for i in range(len(columns)) if i not in varying]
+    groups: dict[str, Group] = {}
+    for one in sorted(members, key=lambda one: natural(one.path)):
+        own = words[one.path]
+        name = "_".join(own[i] for i in sorted([*fixed, *sensors]))
+        key = "_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), own[i]) for i in keys)
+        groups.setdefault(name, Group(name)).files.setdefault(plain(key or "all"), []).append(one)
+    return list(groups.values())
+
+
+def _partition(column: tuple[str, ...]) -> tuple[int, ...]:
+    """Which files share a word, whatever it is."""
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(word, len(numbers)) for word in column)
+
+
+def _tells_sensor(part: tuple[int, ...], columns: list[tuple[str, ...]], every: Iterable[tuple[int, ...]]) -> bool:
+    """Few words with letters, each of which goes with all that vary beside: `before` and `after`, but not a place or a number."""
+    count = len(set(part))
+    lettered = any(all(re.search("[a-z]", word, re.I) for word in column) for column in columns)
+    others = Counter(zip(*(other for other in every if other != part), strict=True))
+    return lettered and count <= 8 and len(others) > count and all(number % count == 0 for number in others.values())
+
+
+def _name_apart(sensors: list[Group]) -> None:
+    """Names of the words that others do not have, as short as they can be."""
+    common = set.intersection(*(set(_words(group.name)) for group in sensors))
+    taken: set[str] = set()
+    for group in sensors:
+        own = [word for word in _words(group.name) if word not in common] or _words(group.name) or ["sensor"]
+        short = plain("_".join(dict.fromkeys(own[-2:]))).lower()
+        while short in taken or short in ("labels", "valid", "x", "y", "spatial_ref", "truth"):
+            short += "_2"
+        taken.add(short)
+        group.name = short
+
+
+def _is_called_labels(one: Seen) -> bool:
+    return any(LABEL.fullmatch(_letters(word)) for word in _words(one.path))
+
+
+def is_height(one: Seen) -> bool:
+    return one.bands == 1 and any(HEIGHT.fullmatch(_letters(word)) for word in _words(one.path))
+
+
+def _words(path: str) -> list[str]:
+    """A path's parts without its ending; a space parts nothing, since places are called so."""
+    return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
+
+
+def _letters(word: str) -> str:
+    """A word without the number behind it: a year, a version."""
+    return re.sub(r"\d+$", "", word) or word
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sorts 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def plain(text: str) -> str:
+    """A name of letters, digits, '_' and '-'."""
+    bare = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", bare).strip("_-")[:60] or "data"
