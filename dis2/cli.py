@@ -122,11 +122,17 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
 def predict(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.prediction.predict import predict_files, predict_scene
 
+    _check_model(arguments.model)
     if arguments.scene is None:
+        for option in ("config", "settings", "shifts", "combinations"):
+            if getattr(arguments, option) is not None:
+                raise UserError(f"--{option}: used only with --scene NAME; add it, or leave --{option} out")
         predict_files(arguments.model, _files_by_sensor(arguments.rest), arguments.out)
         return
     if arguments.rest:
         raise UserError(f"{arguments.rest[0]}: not used with --scene, whose rasters are in the config")
+    if arguments.config is None and arguments.settings is None:
+        raise UserError(f"--scene {arguments.scene}: whose rasters are in a config; give it by --config FILE")
     predict_scene(
         _with_scene(settings, arguments),
         settings("grid"),
@@ -177,12 +183,18 @@ def _with_scene(settings: Settings, arguments: argparse.Namespace) -> Any:
     return data
 
 
+def _check_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not the folder of a model; it comes first, such as results/mine/models/dis2/0")
+
+
 def _files_by_sensor(rest: list[str]) -> dict[str, list[str]]:
     """`--optical a.tif b.tif --sar c.tif` by sensor."""
     files: dict[str, list[str]] = {}
     for word in rest:
         if word.startswith("--"):
-            files[word[2:]] = []
+            name, _, file = word[2:].partition("=")
+            files[name] = [*files.pop(name, []), *([file] if file else [])]
         elif not files:
             raise UserError(f"{word}: say which sensor it is, such as --optical {word}")
         else:
