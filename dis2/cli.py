@@ -145,6 +145,21 @@ def predict(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def explain(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.evaluation.explain import explain
+
+    _check_model(arguments.model)
+    explain(
+        _with_scene(settings, arguments),
+        settings("grid"),
+        settings("prediction"),
+        arguments.model,
+        arguments.scene,
+        arguments.shifts,
+        arguments.out,
+    )
+
+
 def report(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.report.page import report
 
@@ -257,6 +272,10 @@ def parser() -> argparse.ArgumentParser:
         "--combinations", nargs="+", metavar="A+B", help="one map for each (default: all sensors of the scene)"
     )
     it.out("PATH", "the map, its confidence beside it (with --scene a folder for <combination>.tif)")
+    it = stages.add("explain", explain, "show where a model looks for classes, and what sensors and resolutions tell")
+    it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
+    it.scene().path("--shifts", "JSON", "result of `dis2 register` for the scene (default: registered on the fly)")
+    it.out("FOLDER", "pictures (PNG), tables (CSV) and explanation.json")
     it = stages.add("report", report, "write the report: one HTML file that works offline")
     it.path("--results", "FOLDER", "results/<dataset>", required=True).out("HTML", "the page")
     it.parser.add_argument(

@@ -11,7 +11,7 @@ import pytest
 from dis2.cli import _files_by_sensor, main, parser
 
 WORKFLOW = ("simulate", "check", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report")
-STAGES = (*WORKFLOW, "cost", "schema")
+STAGES = (*WORKFLOW, "explain", "cost", "schema")
 TINY = str(Path(__file__).parents[1] / "config/tiny.yaml")
 MODEL = str(Path(__file__).parent)
 """A folder, which is looked into later than at the words."""
