@@ -135,11 +135,17 @@ def compare(arguments: argparse.Namespace, settings: Settings) -> None:
 def predict(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.prediction.predict import predict_files, predict_scene
 
+    _check_model(arguments.model)
     if arguments.scene is None:
+        for option in ("config", "settings", "shifts", "combinations"):
+            if getattr(arguments, option) is not None:
+                raise UserError(f"--{option}: used only with --scene NAME; add it, or leave --{option} out")
         predict_files(arguments.model, _files_by_sensor(arguments.rest), arguments.out)
         return
     if arguments.rest:
         raise UserError(f"{arguments.rest[0]}: not used with --scene, whose rasters are in the config")
+    if arguments.config is None and arguments.settings is None:
+        raise UserError(f"--scene {arguments.scene}: whose rasters are in a config; give it by --config FILE")
     with _scene(settings, arguments) as data:
         predict_scene(
             data,
@@ -157,6 +163,22 @@ def export(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.prediction.export import export
 
     export(arguments.model, arguments.combination, arguments.out)
+
+
+def explain(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.evaluation.explain import explain
+
+    _check_model(arguments.model)
+    with _scene(settings, arguments) as data:
+        explain(
+            data,
+            settings("grid"),
+            settings("prediction"),
+            arguments.model,
+            arguments.scene,
+            arguments.shifts,
+            arguments.out,
+        )
 
 
 def report(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -216,12 +238,18 @@ def _scene(settings: Settings, arguments: argparse.Namespace) -> Iterator[Any]:
         yield data
 
 
+def _check_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not the folder of a model; it comes first, such as results/mine/models/dis2/0")
+
+
 def _files_by_sensor(rest: list[str]) -> dict[str, list[str]]:
     """`--optical a.tif b.tif --sar c.tif` by sensor."""
     files: dict[str, list[str]] = {}
     for word in rest:
         if word.startswith("--"):
-            files[word[2:]] = []
+            name, _, file = word[2:].partition("=")
+            files[name] = [*files.pop(name, []), *([file] if file else [])]
         elif not files:
             raise UserError(f"{word}: say which sensor it is, such as --optical {word}")
         else:
@@ -285,6 +313,10 @@ def parser() -> argparse.ArgumentParser:
         "--combinations", nargs="+", metavar="A+B", help="one map for each (default: all sensors of the scene)"
     )
     it.out("PATH", "the map, its confidence beside it (with --scene a folder for <combination>.tif)")
+    it = stages.add("explain", explain, "show where a model looks for classes, and what sensors and resolutions tell")
+    it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
+    it.scene().path("--shifts", "JSON", "result of `dis2 register` for the scene (default: registered on the fly)")
+    it.out("FOLDER", "pictures (PNG), tables (CSV) and explanation.json")
     it = stages.add("report", report, "write the report: one HTML file that works offline")
     it.path("--results", "FOLDER", "results/<dataset>", required=True).out("HTML", "the page")
     it.parser.add_argument(

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from dis2.errors import UserError
@@ -39,6 +40,23 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Says before long work, and not after it, that a file cannot be written there; nothing is left of the trial."""
+    new = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager

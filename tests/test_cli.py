@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dis2.cli import main, parser
+from dis2.cli import _files_by_sensor, main, parser
 
 WORKFLOW = ("simulate", "check", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report")
-STAGES = (*WORKFLOW, "compare", "cost", "export", "init", "schema")
+STAGES = (*WORKFLOW, "compare", "cost", "explain", "export", "init", "schema")
 TINY = str(Path(__file__).parents[1] / "config/tiny.yaml")
+MODEL = str(Path(__file__).parent)
+"""A folder, which is looked into later than at the words."""
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -78,17 +80,31 @@ def test_every_stage_and_each_of_its_options_is_explained(stage, capsys):
         ),
         (("check", "--settings", "{}", "--scene", "ant", "--out", "x"), "dis2 check: --settings: data: missing"),
         (("check", "--settings", '{"data": 3}', "--scene", "a", "--out", "x"), "dis2 check: --settings: data: input should be"),
-        (("predict", "model", "--out", "x"), "dis2 predict: no sensor given"),
-        (("predict", "model", "a.tif", "--out", "x"), "dis2 predict: a.tif: say which sensor it is"),
-        (("predict", "model", "--eye", "--out", "x"), "dis2 predict: --eye: no file given"),
+        (("predict", MODEL, "--out", "x"), "dis2 predict: no sensor given"),
+        (("predict", MODEL, "a.tif", "--out", "x"), "dis2 predict: a.tif: say which sensor it is"),
+        (("predict", MODEL, "--eye", "--out", "x"), "dis2 predict: --eye: no file given"),
+        (("predict", MODEL, "--eye=", "--out", "x"), "dis2 predict: --eye: no file given"),
+        (("predict", "no", "--eye", "a.tif", "--out", "x"), "dis2 predict: no: not the folder of a model; it comes first"),
+        (("predict", MODEL, "--shifts", "a", "--out", "x"), "dis2 predict: --shifts: used only with --scene NAME"),
         (
-            ("predict", "model", "--config", TINY, "--scene", "ant", "--eye", "a.tif", "--out", "x"),
+            ("predict", MODEL, "--scene", "ant", "--out", "x"),
+            "dis2 predict: --scene ant: whose rasters are in a config; give it by",
+        ),
+        (
+            ("predict", MODEL, "--config", TINY, "--scene", "ant", "--eye", "a.tif", "--out", "x"),
             "dis2 predict: --eye: not used with --scene",
         ),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_and_exit_2(words, line, capsys):
     assert said(capsys, *words).startswith(line)
+
+
+def test_files_of_a_sensor_follow_its_name_or_an_equals_sign_and_add_up():
+    assert _files_by_sensor(["--eye", "a.tif", "b.tif", "--ear=c.tif", "--eye=d.tif"]) == {
+        "eye": ["a.tif", "b.tif", "d.tif"],
+        "ear": ["c.tif"],
+    }
 
 
 def test_the_schema_goes_to_standard_output_or_to_a_file(tmp_path, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dis2.errors import UserError
-from dis2.files import read_json, unchanged, whole, write_json
+from dis2.files import check_writable, read_json, unchanged, whole, write_json
 
 
 @contextmanager
@@ -92,3 +92,19 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path, content, told):
     with pytest.raises(UserError, match=told) as caught:
         read_json(tmp_path / "a.json")
     assert "a.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
+    (tmp_path / "old.tif").write_text("old")
+    for path in (tmp_path / "old.tif", tmp_path / "new" / "deep" / "a.tif"):
+        check_writable(path)
+    assert left(tmp_path) == ["old.tif"] and (tmp_path / "old.tif").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["folder", "file/a.tif", "file/deep/a.tif"])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=rf"{name}: cannot be written \(.*\); check the disk"):
+        check_writable(tmp_path / name)
+    assert left(tmp_path) == ["file", "folder"]

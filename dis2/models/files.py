@@ -36,8 +36,8 @@ class Card(BaseModel):
     rasters: dict[str, Sensor]
     """How the rasters of each sensor are read: their kind, nodata, resampling and scaling."""
     reference: str
-    resolution: float
-    """The side of a pixel of the training grid."""
+    resolution: float | None
+    """The side of a pixel of the training grid; none where chips share a pixel grid."""
     classes: tuple[str, ...]
     colors: tuple[str, ...]
     settings: ModelSettings

@@ -55,13 +55,22 @@ class Network(nn.Module):
         offers = self.offers(encoded, seen)
         compensated = self.compensated(offers, seen)
         fused, token = self.fusion(self.slots(encoded, seen, compensated))
+        logits, scales, penultimate, scores = self._decode_fused(fused, encoded, seen)
+        auxiliary = {sensor: self.auxiliary[sensor](levels) for sensor, levels in encoded.levels.items()} if self.training else {}
+        found = Features(scales, auxiliary, fused, token, penultimate, scores, offers, compensated, encoded.levels)
+        return Prediction(logits, found)
+
+    def of_fused(self, fused: list[Tensor], encoded: Encoded, available: Tensor | None = None) -> Tensor:
+        """Logits [V B, K, H, W] of other fused features than its own: what if a level told something else?"""
+        return self._decode_fused(fused, encoded, shown(encoded, available, self.sensors))[0]
+
+    def _decode_fused(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+        """Logits [V B, K, H, W], in training those of the scales, penultimate features [V B, w, H, W], scores [V B, K, h, w]."""
         validity = torch.cat([seen.shares[sensor][-1] for sensor in self.sensors], 1)  # [V B, N, h, w]
         scores, features = self.attention(fused[-1], validity)
         logits, scales, penultimate = self.decoder(scores, features, fused, self.edges(encoded, seen))
         height, width = encoded.size
-        auxiliary = {sensor: self.auxiliary[sensor](levels) for sensor, levels in encoded.levels.items()} if self.training else {}
-        found = Features(scales, auxiliary, fused, token, penultimate, scores, offers, compensated, encoded.levels)
-        return Prediction(logits[..., :height, :width], found)
+        return logits[..., :height, :width], scales, penultimate, scores
 
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What sensors tell about each other: here nothing."""

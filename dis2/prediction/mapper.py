@@ -10,8 +10,18 @@ from torch import Tensor
 
 from dis2.device import device
 from dis2.models.files import Model
+from dis2.models.prediction import Images, Validity
 from dis2.raster.grid import Window
 from dis2.raster.warp import Reader
+
+
+def inputs_of(model: Model, readers: Mapping[str, Reader], windows: Sequence[Window]) -> tuple[Images, Validity]:
+    """What the sensors show in windows of one size, as the network takes it."""
+    read = {sensor: [reader.read(window) for window in windows] for sensor, reader in readers.items()}
+    return model.prepare(
+        {sensor: np.stack([bands for bands, _ in parts]) for sensor, parts in read.items()},
+        {sensor: np.stack([mask for _, mask in parts]) for sensor, parts in read.items()},
+    )
 
 
 class Mapper:
@@ -33,11 +43,7 @@ class Mapper:
     @torch.inference_mode()
     def channels(self, windows: Sequence[Window]) -> Tensor:
         """The channels of windows of one size [B, S + combinations x K, h, w]."""
-        read = {sensor: [reader.read(window) for window in windows] for sensor, reader in self.readers.items()}
-        images, valid = self.model.prepare(
-            {sensor: np.stack([bands for bands, _ in parts]) for sensor, parts in read.items()},
-            {sensor: np.stack([mask for _, mask in parts]) for sensor, parts in read.items()},
-        )
+        images, valid = inputs_of(self.model, self.readers, windows)
         measured = torch.cat([valid[sensor] for sensor in self.readers], 1).float()
         return torch.cat([measured, *(self.probabilities(images, valid, sensors) for sensors in self.combinations)], 1)
 

@@ -34,11 +34,14 @@ class Map:
     classes: DatasetWriter
     confidence: DatasetWriter
     sensors: DatasetWriter
+    empty: bool = True
+    """Has no pixel a class yet?"""
 
     def write(self, band: Window, probabilities: Tensor, measured: Tensor) -> None:
         """A band of rows: probabilities [K, h, w], and where each sensor was measured [S, h, w]."""
         certainty, index = probabilities.max(0)
         nothing = ~measured.any(0)
+        self.empty = self.empty and bool(nothing.all())
         layers = {
             self.classes: index[None].masked_fill(nothing, NOTHING),
             self.confidence: (certainty / PERCENT).round()[None].masked_fill(nothing, NOTHING),
@@ -52,16 +55,22 @@ class Map:
 def open_map(out: Path, place: Grid, classes: Sequence[str], colors: Sequence[str], sensors: Sequence[str]) -> Iterator[Map]:
     """A map to be written from top to bottom: `out`, with `.confidence` and `.sensors` files beside it, whole or not there."""
     with ExitStack() as stack:
+        parts = [stack.enter_context(whole(path)) for path in files_of(out)]  # named last, when all three are made
         made = Map(
-            stack.enter_context(layer(out, place, ["class"], NOTHING, overviews="MODE")),
-            stack.enter_context(layer(beside(out, "confidence"), place, ["confidence"], NOTHING, overviews="AVERAGE")),
-            stack.enter_context(layer(beside(out, "sensors"), place, sensors, None, overviews="MODE")),
+            stack.enter_context(layer(parts[0], place, ["class"], NOTHING, overviews="MODE")),
+            stack.enter_context(layer(parts[1], place, ["confidence"], NOTHING, overviews="AVERAGE")),
+            stack.enter_context(layer(parts[2], place, sensors, None, overviews="MODE")),
         )
         made.classes.write_colormap(1, {index: rgb(color) for index, color in enumerate(colors)})
         made.classes.update_tags(1, **{f"class_{index}": name for index, name in enumerate(classes)})
         made.classes.update_tags(sensors=name_of(sensors))
         made.confidence.scales = (PERCENT,)
         yield made
+
+
+def files_of(out: Path) -> list[Path]:
+    """The files of a map: classes, confidence, sensors."""
+    return [out, beside(out, "confidence"), beside(out, "sensors")]
 
 
 def beside(out: Path, layer: str) -> Path:
@@ -75,9 +84,9 @@ def rgb(color: str) -> tuple[int, int, int]:
 
 
 @contextmanager
-def layer(path: Path, place: Grid, bands: Sequence[str], nodata: int | None, overviews: str) -> Iterator[DatasetWriter]:
+def layer(part: Path, place: Grid, bands: Sequence[str], nodata: int | None, overviews: str) -> Iterator[DatasetWriter]:
     """A file of bytes, drafted in rows and then made a cloud-optimised GeoTIFF (without a CRS, a plain one)."""
-    with whole(path) as part, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a pixel grid is no mistake
         draft = part.with_suffix(".draft")
         try:

@@ -115,6 +115,7 @@ def _sum(parts: Iterable[Moments]) -> Moments | None:
 def _written(
     data: Data, total: Mapping[str, Moments | None], counts: NDArray[np.int64], stores: Mapping[str, Store]
 ) -> dict[str, Any]:
+    grid = next(iter(stores.values())).grid
     return {
         "sensors": {
             sensor: {
@@ -129,7 +130,7 @@ def _written(
             if moment is not None
         },
         "classes": {name: int(count) for name, count in zip(data.classes, counts, strict=True)},
-        "resolution": next(iter(stores.values())).grid.resolution,
+        "resolution": grid.resolution if grid.crs else None,
         "stores": {scene: digest_of(store.path) for scene, store in stores.items()},
     }
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+import rioxarray
 import torch
 import xarray
 from affine import Affine
@@ -53,6 +54,23 @@ def test_a_map_is_cloud_optimised_and_in_its_place(folder, name):
     with rasterio.open(folder / name) as file:
         assert file.crs == PLACE.crs and file.transform == PLACE.transform and file.shape == (620, 540)
         assert file.overviews(1) == [2]
+
+
+def test_rioxarray_finds_the_place_and_what_is_nothing(folder):
+    with rioxarray.open_rasterio(folder / "map.tif") as found:
+        assert found.rio.crs == PLACE.crs and found.rio.transform() == PLACE.transform and found.rio.nodata == NOTHING
+        assert found.shape == (1, 620, 540) and found.attrs["class_2"] == "paved"
+
+
+def test_what_fails_at_the_last_file_leaves_none_of_the_three(tmp_path, monkeypatch):
+    def copy(draft, part, **how):
+        if "sensors" not in part.name:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rasterio.shutil.copy", copy)
+    with pytest.raises(UserError, match="cannot be written .No space left on device"):
+        write(tmp_path / "map.tif")
+    assert not list(tmp_path.iterdir())
 
 
 def test_classes_have_their_values_colours_and_names(folder):

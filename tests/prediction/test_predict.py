@@ -1,107 +1,32 @@
 """Maps of scenes and of loose rasters: what the network says of the whole place, whatever the windows, sensors and grids."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rasterio
 import torch
 from affine import Affine
-from rasterio.crs import CRS
 from torch import nn
-from torch.nn import functional as F
 
 from dis2.combinations import name_of
-from dis2.config.data import Data, Sensor
+from dis2.config.data import Sensor
 from dis2.config.grid import GridSettings
 from dis2.config.prediction import PredictionSettings
 from dis2.errors import UserError
-from dis2.models.files import Model
-from dis2.models.prediction import Prediction
-from dis2.prediction import predict
 from dis2.prediction.maps import NOTHING
 from dis2.prediction.predict import predict_files, predict_scene
 from dis2.raster.grid import Grid, Window
 from dis2.raster.scene import open_sensor
 from tests.models.rivals.test_specialist import saved
 from tests.models.tester import SENSORS
-
-BANDS = {"eye": 3, "echo": 1, "relief": 1}
-CLASSES = ("water", "tree", "paved", "soil")
-UTM = CRS.from_epsg(32633)
-EYE = Grid(UTM, Affine(1, 0, 500_000, 0, -1, 5_000_000), 90, 110)
-ECHO = Grid(UTM, Affine(2, 0, 499_990, 0, -2, 5_000_010), 60, 70)
-TRUST = GridSettings.model_validate({"registration": {"enabled": False}})
-
-
-class Network(nn.Module):
-    """Every sensor votes by a convolution of fixed weights where it is measured; a kernel of 1 knows no neighbours."""
-
-    def __init__(self, kernel: int):
-        super().__init__()
-        generator = torch.Generator().manual_seed(5)
-        self.votes = nn.ParameterDict(
-            {sensor: torch.randn(len(CLASSES), bands, kernel, kernel, generator=generator) for sensor, bands in BANDS.items()}
-        )
-
-    def forward(self, images, valid):
-        seen = {sensor: torch.where(valid[sensor], image, 0) for sensor, image in images.items()}
-        return Prediction(sum(F.conv2d(seen[sensor], self.votes[sensor], padding="same") for sensor in images))
-
-
-@pytest.fixture
-def model(monkeypatch):
-    """Makes the predictor load this network, whatever folder it is given."""
-
-    def use(kernel=1, **changes):
-        statistics = {sensor: {"mean": [50.0] * bands, "std": [20.0] * bands} for sensor, bands in BANDS.items()}
-        colors = ("#0000ff", "#00ff00", "#888888", "#aa5500")
-        rasters = {sensor: Sensor(bands=bands) for sensor, bands in BANDS.items()}
-        card = {"sensors": BANDS, "rasters": rasters, "reference": "eye", "resolution": 1.0}
-        card |= {"classes": CLASSES, "colors": colors, "statistics": statistics} | changes
-        made = Model(Network(kernel).eval(), SimpleNamespace(**card))
-        monkeypatch.setattr(predict, "load", lambda folder: made)
-        return made
-
-    return use
-
-
-def raster(path, grid, bands, seed, hole=None, dtype="float32"):
-    """Smooth noise; -1 is no measurement, in the hole and in the pixel at the lower right."""
-    rough = torch.rand(1, bands, grid.height // 6 + 2, grid.width // 6 + 2, generator=torch.Generator().manual_seed(seed))
-    values = F.interpolate(100 * rough, (grid.height, grid.width), mode="bilinear")[0].numpy().astype(dtype)
-    if hole:
-        values[:, *hole.slices] = -1
-    profile = {"height": grid.height, "width": grid.width, "count": bands, "dtype": dtype, "nodata": -1}
-    with rasterio.open(path, "w", driver="GTiff", crs=grid.crs, transform=grid.transform, **profile) as file:
-        file.write(values)
-    return str(path)
-
-
-@pytest.fixture
-def files(tmp_path):
-    return {
-        "eye": [raster(tmp_path / "eye.tif", EYE, 3, 1, Window(20, 30, 40, 50))],
-        "echo": [raster(tmp_path / "echo.tif", ECHO, 1, 2, Window(30, 30, 10, 10))],
-        "relief": [raster(tmp_path / "relief.tif", EYE, 1, 3, Window(35, 50, 30, 40))],
-    }
-
-
-def data_of(scene):
-    sensors = {sensor: {"bands": bands} for sensor, bands in BANDS.items()}
-    return Data.model_validate({"name": "test", "sensors": sensors, "classes": list(CLASSES), "scenes": {"here": scene}})
+from tests.prediction.voting import ECHO, EYE, TRUST, UTM, data_of, raster, read
 
 
 def mapped(folder, files, combinations=None, shifts=None, grid=TRUST, **settings):
     settings = PredictionSettings(**({"tile": 32} | settings))
     predict_scene(data_of({"sensors": files}), grid, settings, folder, "here", shifts, combinations, folder / "maps")
     return folder / "maps"
-
-
-def read(path):
-    with rasterio.open(path) as file:
-        return file.read()
 
 
 def said_of_the_whole(model, files, combination, place=EYE):
@@ -217,37 +142,6 @@ def test_new_rasters_are_read_as_those_of_training_were(model, tmp_path):
     assert (first[20:30, 40:60] == NOTHING).all() and (first != NOTHING).sum() == 90 * 110 - 200 and first[5, 6] != NOTHING
 
 
-@pytest.mark.parametrize(("trained", "shape"), [(1.01, (90, 110)), (2.0, (45, 55)), (0.5, (180, 220))])
-def test_a_reference_of_another_resolution_is_mapped_at_that_of_the_model(model, files, tmp_path, trained, shape):
-    model(resolution=trained)
-    predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "map.tif")
-    with rasterio.open(tmp_path / "map.tif") as file:
-        assert file.shape == shape and file.bounds == (*EYE.bounds[:2], *EYE.bounds[2:])
-
-
-def test_without_the_reference_the_map_covers_all_at_the_resolution_of_the_model(model, files, tmp_path):
-    model(resolution=2.5)
-    east = Grid(CRS.from_epsg(32634), Affine(1, 0, 37_000, 0, -1, 5_018_000), 20, 20)
-    there = rasterio.warp.transform_bounds(UTM, east.crs, *EYE.bounds)
-    east = Grid(east.crs, Affine(1, 0, there[0], 0, -1, there[3]), 90, 110)
-    predict_files(tmp_path, {"relief": [raster(tmp_path / "east.tif", east, 1, 3)], "echo": files["echo"]}, tmp_path / "map.tif")
-    with rasterio.open(tmp_path / "map.tif") as file:
-        assert file.crs == UTM and file.res == (2.5, 2.5)
-        for grid in (ECHO, east):
-            left, bottom, right, top = rasterio.warp.transform_bounds(grid.crs, UTM, *grid.bounds)
-            assert file.bounds.left <= left + 1e-6 and file.bounds.right >= right - 1e-6
-            assert file.bounds.bottom <= bottom + 1e-6 and file.bounds.top >= top - 1e-6
-        assert file.bounds.left > ECHO.bounds[0] - 2.5 and file.bounds.top < ECHO.bounds[3] + 2.5
-
-
-def test_a_model_in_metres_does_not_set_the_pixels_of_a_grid_in_degrees(model, tmp_path):
-    model(resolution=10.0)
-    degrees = Grid(CRS.from_epsg(4326), Affine(1e-4, 0, 15, 0, -1e-4, 45), 40, 50)
-    predict_files(tmp_path, {"echo": [raster(tmp_path / "echo.tif", degrees, 1, 0)]}, tmp_path / "map.tif")
-    with rasterio.open(tmp_path / "map.tif") as file:
-        assert file.res == pytest.approx((1e-4, 1e-4)) and file.shape in ((40, 50), (41, 50), (40, 51), (41, 51))
-
-
 def test_one_sensor_alone_is_not_registered_and_that_is_said(model, files, tmp_path, capsys):
     model()
     predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "map.tif")
@@ -262,45 +156,6 @@ def test_of_all_specialists_the_one_of_the_sensors_that_are_given_makes_the_map(
     predict_files(folder / name_of(combination), given, tmp_path / "alone.tif")
     assert (read(tmp_path / "all.tif") == read(tmp_path / "alone.tif")).all()
     assert (read(tmp_path / "all.confidence.tif") == read(tmp_path / "alone.confidence.tif")).all()
-
-
-def test_rasters_without_a_crs_share_a_pixel_grid(model, tmp_path):
-    model()
-    size = Grid(None, Affine.identity(), 40, 50)
-    loose = {"eye": [raster(tmp_path / "eye.tif", size, 3, 1)], "relief": [raster(tmp_path / "relief.tif", size, 1, 2)]}
-    predict_files(tmp_path, loose, tmp_path / "map.tif")
-    with rasterio.open(tmp_path / "map.tif") as file:
-        assert file.crs is None and file.shape == (40, 50)
-
-
-FAR = Grid(UTM, Affine(1, 0, 700_000, 0, -1, 5_000_000), 20, 20)
-NOWHERE = Grid(None, Affine.identity(), 90, 110)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"ecko": ["eye.tif"]}, r"--ecko: not a sensor of .*, which knows eye, echo, relief; did you mean echo"),
-        ({"echo": ["eye.tif"]}, r"eye\.tif: bands: 3 given, but the model .* expects echo to have 1"),
-        ({"eye": ["echo.tif", "echo.tif"]}, r"echo\.tif \+ .*echo\.tif: bands: 2 given, but the model .* expects eye to have 3"),
-        ({"eye": ["eye.tif"], "echo": ["far.tif"]}, r"far\.tif \(echo\): does not overlap .*eye\.tif \(eye\)"),
-        ({"relief": ["relief.tif"], "echo": ["far.tif"]}, r"relief\.tif \(relief\): does not overlap .*far\.tif \(echo\)"),
-        ({"eye": ["gone.tif"]}, r"gone\.tif: no such file"),
-        ({"eye": ["text.tif"]}, r"text\.tif: not a readable raster"),
-        ({"eye": ["eye.tif"], "echo": ["nowhere.tif"]}, r"nowhere\.tif: has no CRS"),
-        ({"relief": ["nowhere.tif"], "echo": ["echo.tif"]}, r"nowhere\.tif: has no CRS"),
-    ],
-)
-def test_rasters_that_do_not_fit_are_one_clear_line_and_no_file(model, files, tmp_path, given, said):
-    model()
-    raster(tmp_path / "far.tif", FAR, 1, 0)
-    raster(tmp_path / "nowhere.tif", NOWHERE, 1, 0)
-    (tmp_path / "text.tif").write_text("no raster")
-    with pytest.raises(UserError, match=said) as error:
-        predict_files(
-            tmp_path, {s: [str(tmp_path / name) for name in names] for s, names in given.items()}, tmp_path / "out" / "map.tif"
-        )
-    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -323,3 +178,25 @@ def test_a_network_that_fails_leaves_nothing_half_written(model, files, tmp_path
     with pytest.raises(RuntimeError):
         mapped(tmp_path, files, ["eye", "relief"])
     assert not list((tmp_path / "maps").iterdir())
+
+
+def test_a_raster_is_never_overwritten_by_its_map(model, files, tmp_path):
+    model()
+    before = (tmp_path / "eye.tif").read_bytes()
+    with pytest.raises(UserError, match=r"eye\.tif: is one of the rasters that are given; name another file"):
+        predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "eye.tif")
+    assert (tmp_path / "eye.tif").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(model, files, tmp_path, capsys):
+    model()
+    with pytest.raises(UserError, match=r"eye\.tif/map\.tif: cannot be written"):
+        predict_files(tmp_path, files, tmp_path / "eye.tif" / "map.tif")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_map_of_nothing_is_told_of(model, tmp_path, capsys):
+    model()
+    nothing = raster(tmp_path / "eye.tif", EYE, 3, 0, Window(0, 0, EYE.height, EYE.width))
+    predict_files(tmp_path, {"eye": [nothing]}, tmp_path / "map.tif")
+    assert "map.tif: nothing was measured there" in capsys.readouterr().err and (read(tmp_path / "map.tif") == NOTHING).all()
