@@ -1,7 +1,9 @@
 """A model from Python: arrays of whatever sensors there are, of any size, in the units of their files."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +42,20 @@ def arrays(*sensors, size=(40, 50)):
 def same(a, b):
     np.testing.assert_array_equal(a.probabilities, b.probabilities)
     np.testing.assert_array_equal(a.classes, b.classes)
+
+
+def test_the_readme_s_example_runs_as_it_stands_but_for_the_name_of_the_sensor(tmp_path, monkeypatch):
+    example = re.search(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.S)
+    assert example
+    folder = tmp_path / "results/mine/models/dis2/0"
+    folder.mkdir(parents=True)
+    folder_of(folder)
+    monkeypatch.chdir(tmp_path)
+    names = {"array": arrays("echo", size=(37, 41))["echo"]}
+    exec(example[1].replace("s1", "echo"), names)
+    found = names["found"]
+    assert found.classes.shape == found.confidence.shape == (37, 41) and found.probabilities.shape == (len(CLASSES), 37, 41)
+    assert tuple(found.names) == CLASSES
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
