@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import resource
@@ -22,7 +21,7 @@ from dis2.config.model import ModelSettings
 from dis2.config.training import TrainingSettings
 from dis2.device import device
 from dis2.errors import UserError
-from dis2.files import whole
+from dis2.files import digest, whole
 from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
 from dis2.models.files import WEIGHTS, Card, Model, build, check_fit, load, save
@@ -224,8 +223,8 @@ def _provenance(
     return {
         "code": fingerprint("dis2.training.train", *way.modules),
         "data": {scene: digest_of(tiles / f"{scene}.zarr") for scene in (*scenes.stores, *validation)},
-        "teacher": teacher and _digest(teacher / WEIGHTS),
-        "origin": origin and _digest(origin / WEIGHTS),
+        "teacher": teacher and digest(teacher / WEIGHTS),
+        "origin": origin and digest(origin / WEIGHTS),
         "versions": {"dis2": __version__, "python": platform.python_version(), "torch": torch.__version__},
         "revision": _revision(),
     }
@@ -239,11 +238,6 @@ def _revision() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _card(
