@@ -18,6 +18,7 @@ from dis2.raster.consensus import Match
 from dis2.raster.grid import Grid, Shift, Window
 from dis2.raster.match import Kind, View, lattice, match
 from dis2.raster.scene import open_sensor, reference_sensor, scene_grid
+from dis2.raster.shifts import NOT_LOOKED_FOR
 from dis2.raster.structure import ranks
 
 SHOWN = 384  # pixels a side of the part in the middle of the scene that the picture shows
@@ -40,7 +41,9 @@ def register(data: Data, grid: GridSettings, scene: str, out: Path, picture: Pat
         found = {**dict.fromkeys(data.in_order(data.scenes[scene].has), untouched), reference: the_reference(reference)}
     else:
         found = find(data, grid, scene, place)
-    sensors = {sensor: described(it, place, method(data, it.to, sensor)) for sensor, it in found.items()}
+    sensors = {
+        sensor: described(it, place, NOT_LOOKED_FOR if skipped else method(data, it.to, sensor)) for sensor, it in found.items()
+    }
     write_json(out, {"scene": scene, "reference": reference, "sensors": sensors})
     if picture:
         draw(data, grid, scene, place, found, picture)

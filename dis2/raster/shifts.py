@@ -9,6 +9,9 @@ from dis2.errors import UserError
 from dis2.files import read_json
 from dis2.raster.grid import UNMOVED, Shift
 
+NOT_LOOKED_FOR = "none"
+"""The method of a sensor for which no shift was looked for."""
+
 
 def read_shifts(path: Path) -> dict[str, Shift]:
     """Every sensor's shift from registered/<scene>.json; zero where registration was refused."""

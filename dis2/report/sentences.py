@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from dis2.evaluation.compare import Estimate, said
+from dis2.raster.shifts import NOT_LOOKED_FOR
 from dis2.report.findings import Findings
 from dis2.report.tables import error_of, true_shift
 
@@ -95,7 +96,7 @@ def alignment(findings: Findings) -> str:
         (scene, sensor, match, error_of(match, true_shift(findings, scene, sensor)))
         for scene, document in findings.registered.items()
         for sensor, match in document["sensors"].items()
-        if sensor != document.get("reference")
+        if sensor != document.get("reference") and match.get("method") != NOT_LOOKED_FOR
     ]
     if not found:
         return ""

@@ -154,7 +154,7 @@ def test_a_second_surface_is_brought_to_the_image_by_the_one_that_was_registered
 def test_nothing_is_looked_for_where_it_is_not_asked_for(grid: dict[str, Any], files: dict[str, str], tmp_path: Path) -> None:
     sensors = registered(files, tmp_path, **grid)["sensors"]
     assert all(sensor["shift"] == {"dx": 0.0, "dy": 0.0} for sensor in sensors.values())
-    assert "not looked for" in sensors["sar"]["reason"]
+    assert "not looked for" in sensors["sar"]["reason"] and {sensor["method"] for sensor in sensors.values()} == {"none"}
     assert (tmp_path / "one.png").exists()
 
 
