@@ -110,7 +110,7 @@ class Loop:
                     if stopped or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
                     if stopped:
-                        self._say(f"stopped by signal after step {state.step}; run again to {again}")
+                        self._say(f"stopped by signal {signal.SIGTERM:d} after step {state.step}; run again to {again}")
                         raise Interrupted(143)
         finally:
             signal.signal(signal.SIGTERM, before)

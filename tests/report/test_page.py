@@ -278,6 +278,16 @@ def test_one_seed_claims_nothing_and_several_give_intervals(data: Data, results:
     assert "dis2 is not distinguishable from teacher-zeros in mean mIoU (" in text
 
 
+def test_where_nothing_was_looked_for_nothing_is_said_to_be_refused(data, results):
+    assert any("refused and left" in sentence for sentence in summary(read_findings(data, results)))
+    for file in (results / "registered").glob("*.json"):
+        told = json.loads(file.read_text())
+        for sensor in told["sensors"].values():
+            sensor |= {"method": "none", "accepted": False}
+        file.write_text(json.dumps(told))
+    assert not any("regist" in sentence or "refused" in sentence for sentence in summary(read_findings(data, results)))
+
+
 def test_the_comparison_is_told_in_words_in_a_table_and_in_a_figure(data: Data, page: Path, results: Path):
     text, found = page.read_text(), read_findings(data, results).comparisons
     assert list(found) == ["sensor-dropout", "teacher-zeros"]
