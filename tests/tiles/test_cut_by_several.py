@@ -120,7 +120,8 @@ def command(folder, processes):
     words = ["tile", "--settings", f"@{folder / 'settings.json'}", "--scene", "bog", "--shifts", str(bog[3])]
     words += ["--out", str(bog[4]), "--processes", str(processes)]
     code = (
-        "import sys, dis2.tiles.cut as cut, dis2.tiles.store as store; from dis2.cli import main\n"
+        "import signal, sys, dis2.tiles.cut as cut, dis2.tiles.store as store; from dis2.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test run in the background ignores it
         f"cut.WORTH = 1; store.SHARD_SIDES = (256,); sys.exit(main({words!r}))"
     )
     started = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -142,7 +142,7 @@ def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_files(finished, 
     (tmp_path / "killer/sitecustomize.py").write_text(KILLER)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "killer")}
     for stage in STAGES:
-        killed = start(source, "--nolock", environment=environment | {"KILLED_STAGE": stage})
+        killed = start(source, "--nolock", "--forcerun", stage, environment=environment | {"KILLED_STAGE": stage})
         assert killed.wait(600) == -signal.SIGKILL, (stage, source.path("run.log").read_text())
     ended = source.run("--nolock")
     assert ended.returncode == 0, ended.stdout
