@@ -61,12 +61,21 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.raster.check import check
 
     with _scene(settings, arguments) as data:
-        check(data, settings("grid"), arguments.scene, arguments.out)
+        check(data, settings("grid"), arguments.scene, arguments.out, arguments.broken == "skip")
+
+
+def sound(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.raster.sound import sound
+
+    sound(settings("data"), arguments.checked, arguments.out)
 
 
 def register(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.raster.register import register
+    from dis2.raster.sound import refuse_broken
 
+    if arguments.checked:
+        refuse_broken(arguments.checked, arguments.scene)
     with _scene(settings, arguments) as data:
         register(data, settings("grid"), arguments.scene, arguments.out, arguments.picture)
 
@@ -275,8 +284,15 @@ def parser() -> argparse.ArgumentParser:
     it.parser.add_argument(
         "--store", nargs="+", type=Path, action=Instead, metavar="ZARR", help="check tile stores against their manifests instead"
     )
+    it.parser.add_argument(
+        "--broken", choices=("stop", "skip"), default="stop", help="faults are an error, or are written down too (default stop)"
+    )
+    it = stages.add("sound", sound, "tell which scenes are sound, from the checks of all of them")
+    it.path("--checked", "FOLDER", "results of `dis2 check`, <scene>.json", required=True)
+    it.out("JSON", "the sound scenes, and what is wrong with the others")
     it = stages.add("register", register, "find how far each sensor of a scene lies beside the reference sensor")
     it.scene().out("JSON", "the shifts with their quality")
+    it.path("--checked", "JSON", "result of `dis2 check` for the scene: one that is not sound is refused")
     it.path("--picture", "PNG", "also draw reference and sensor, before and after")
     it = stages.add("tile", tile, "bring all sensors and labels of a scene to one grid, in one store")
     it.scene().path("--shifts", "JSON", "result of `dis2 register`", required=True)
@@ -465,8 +481,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         return arguments.function(arguments, Settings(arguments)) or 0
     except UserError as error:
-        for line in str(error).splitlines():
-            print(f"dis2 {arguments.stage}: {line}", file=sys.stderr)
+        told = "".join(f"dis2 {arguments.stage}: {line}\n" for line in str(error).splitlines())
+        sys.stderr.write(told)  # at once: other stages may write there too
         return 2
     except KeyboardInterrupt:
         print(f"dis2 {arguments.stage}: interrupted; run the same command again to go on", file=sys.stderr)

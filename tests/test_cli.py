@@ -10,7 +10,7 @@ import pytest
 
 from dis2.cli import _files_by_sensor, main, parser
 
-WORKFLOW = ("simulate", "check", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report")
+WORKFLOW = ("simulate", "check", "sound", "register", "tile", "statistics", "train", "distill", "evaluate", "predict", "report")
 STAGES = (*WORKFLOW, "compare", "cost", "explain", "export", "init", "schema")
 TINY = str(Path(__file__).parents[1] / "config/tiny.yaml")
 MODEL = str(Path(__file__).parent)

@@ -50,6 +50,13 @@ class Plan:
         """All combinations of the sensors by name."""
         return tuple(name_of(sensors) for sensors in combinations(tuple(self.data.sensors)))
 
+    def without(self, scenes: Container[str]) -> Plan:
+        """The plan as if the config had not these scenes."""
+        data = self.data.only(name for name in self.data.scenes if name not in scenes)
+        maps = {name: shown for name, shown in self.run.maps.items() if name in data.scenes}
+        run = self.run.model_copy(update={"data": data, "report": self.run.report.model_copy(update={"scenes": maps})})
+        return Plan(run, self.from_teacher, self.specialists)
+
     def folders(self, method: str, seed: object) -> list[str]:
         """Where the networks of a method lie under `models/`: one, or one for each combination."""
         one = f"{method}/{seed}"
@@ -91,8 +98,8 @@ class Plan:
         return _grouped((self.data.scenes[name].has, name) for name in (self.run.simulate.scenes if self.run.simulate else ()))
 
     def mapped(self) -> dict[tuple[str, ...], list[str]]:
-        """The scenes to map by their combinations."""
-        return _grouped((names, scene) for scene, names in self.run.maps.items())
+        """The scenes that can be mapped by their combinations: those to map, and any other test scene."""
+        return _grouped((names, scene) for scene, names in self.run.mappable.items())
 
     def simulate_settings(self, scene: str) -> str:
         """The classes, and the one scene; what it is used for does not change it."""
@@ -112,6 +119,10 @@ class Plan:
     def split_settings(self, splits: Iterable[str], *sections: str) -> str:
         """The scenes of these splits without their files, which their stores stand for."""
         return self._told(data=_fileless(_plain(self.data), self.data.scenes_of(*splits)), **self._named(sections))
+
+    def all_settings(self) -> str:
+        """All prepared scenes, without their files."""
+        return self._told(data=_fileless(_plain(self.data), self.prepared))
 
     def map_settings(self, scene: str) -> str:
         """One scene's files, and how maps look."""

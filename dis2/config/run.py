@@ -142,6 +142,11 @@ class Run(Section):
         scenes = self.report.scenes or {self.data.scenes_of("test")[0]: ()}
         return {scene: shown or self._full_and_each_missing(scene) for scene, shown in scenes.items()}
 
+    @property
+    def mappable(self) -> dict[str, tuple[str, ...]]:
+        """The scenes to map, and every other test scene that could be mapped instead."""
+        return {it: self._full_and_each_missing(it) for it in self.data.scenes_of("test")} | self.maps
+
     def _full_and_each_missing(self, scene: str) -> tuple[str, ...]:
         sensors = self.data.in_order(self.data.scenes[scene].has)
         return tuple(name_of(c) for c in combinations(sensors) if len(c) >= max(1, len(sensors) - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,19 @@ LARGEST = 1e30
 """Nothing that is measured is larger: such values are nodata that nobody has declared."""
 
 
-def check(data: Data, settings: GridSettings, scene: str, out: Path) -> None:
-    """Checks all rasters and labels of a scene and writes what was seen; all faults of rasters are told at once."""
+def check(data: Data, settings: GridSettings, scene: str, out: Path, skip: bool = False) -> None:
+    """Checks all rasters and labels of a scene and writes what was seen; all faults of rasters are told at once.
+
+    They are an error, or (`skip`) written down too, for those who can do without the scene.
+    """
     seen: dict[str, Any] = {}
     with rasterio.Env(GDAL_CACHEMAX=CACHE):
         found = [*_raster_faults(data, settings, scene, seen)] or _scene_faults(data, settings, scene)
-    if found:
-        raise UserError("\n".join(f"scene {scene}: {fault}" for fault in found))
-    write_json(out, {"scene": scene, "rasters": seen})
+    told = [f"scene {scene}: {fault}" for fault in found]
+    if told and not skip:
+        raise UserError("\n".join(told))
+    sys.stderr.write("".join(f"dis2 check: {line} (the scene is skipped)\n" for line in told))
+    write_json(out, {"scene": scene, "faults": found, "rasters": seen})
 
 
 def _raster_faults(data: Data, settings: GridSettings, scene: str, seen: dict[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from dis2.errors import UserError
 from dis2.evaluation.compare import Comparison, Estimate, check, compared, estimate
 from dis2.evaluation.openings import Openings, openings
 from dis2.files import read_json
+from dis2.raster.sound import faults_of
 
 Document = dict[str, Any]
 
@@ -91,7 +92,9 @@ def at(document: Any, keys: Iterable[str]) -> float | None:
 
 def read_findings(data: Data, results: Path, only: Collection[str] | None = None) -> Findings:
     """Everything that `results` holds of this data set, or only some `method/seed`; an evaluation must be there."""
-    notes: list[str] = []
+    broken = _broken(data, results / "checked")
+    data = data.only(scene for scene in data.scenes if scene not in broken)
+    notes = [f"{scene} is left out, for its rasters are not sound: {'; '.join(faults)}." for scene, faults in broken.items()]
     evaluations = _evaluations(data, results / "evaluation", notes, only)
     registered = {scene: read_json(path) for scene in data.scenes if (path := results / "registered" / f"{scene}.json").is_file()}
     if missing := [scene for scene in data.scenes if scene not in registered]:
@@ -109,6 +112,12 @@ def read_findings(data: Data, results: Path, only: Collection[str] | None = None
         notes.append(f"No model card for {', '.join(missing)}.")
     beside, opened = _comparisons(evaluations, notes), openings(results / "tiles")
     return Findings(data, results, evaluations, cards, histories, registered, truths, beside, opened, notes)
+
+
+def _broken(data: Data, folder: Path) -> dict[str, list[str]]:
+    """The scenes that the check has refused, and why."""
+    faults = {scene: faults_of(path) for scene in data.scenes if (path := folder / f"{scene}.json").is_file()}
+    return {scene: found for scene, found in faults.items() if found}
 
 
 def _comparisons(evaluations: dict[str, dict[int, Document]], notes: list[str]) -> dict[str, Comparison]:

@@ -45,7 +45,7 @@ class Picture:
 def report(data: Data, settings: ReportSettings, results: Path, out: Path, only: Collection[str] | None = None) -> None:
     """Writes the page to `out`, and beside it `figures/` and `tables/` with each figure and table as a file."""
     findings = read_findings(data, results, only)
-    scenes = shown_scenes(findings, tuple(settings.scenes))
+    scenes = shown_scenes(findings, tuple(scene for scene in settings.scenes if scene in findings.data.scenes))
     made = {table.name: table for table in all_tables(findings)}
     drawn = {figure.name: figure for figure in all_figures(findings, made)}
     registered = registration_pictures(findings)
@@ -61,7 +61,7 @@ def report(data: Data, settings: ReportSettings, results: Path, out: Path, only:
         registered=list(embedded(registered)),
         viewer=viewer_data(findings, within_budget(findings, scenes)),
         colors=dict(zip(findings.classes, data.colors, strict=True)),
-        protocol=protocol(findings, data),
+        protocol=protocol(findings, findings.data),
         cards=cards(findings),
     )
     with whole(out) as part:

@@ -206,3 +206,20 @@ def test_the_report_is_told_files_by_name_as_examples_and_no_folder():
 def test_an_array_in_a_file_is_that_file_to_the_workflow():
     it = plan(put("data.scenes.north.sensors", {"eye": ["in/a.mat:eye"], "echo": ["in/a.mat:echo", "in/b.mat"]}))
     assert it.rasters("north") == ["in/a.mat", "in/b.mat"]
+
+
+def test_a_plan_without_a_scene_is_that_of_a_config_without_it():
+    extra = {"split": "test", "sensors": {"eye": "w.tif"}, "labels": "w.tif"}
+    left = plan(put("data.scenes.west", extra)).without({"west"})
+    assert jobs(left) == jobs(plan()) and left.prepared == plan().prepared
+    assert "new" not in plan().without(["new"]).prepared and list(plan().without(["new"]).run.maps) == ["south"]
+
+
+def test_a_test_scene_can_be_mapped_instead_of_one_that_is_left_out():
+    def two(config):
+        del config["report"]
+        config["data"]["scenes"]["west"] = {"split": "test", "sensors": FULL, "labels": "w.tif"}
+
+    it = plan(two)
+    assert it.run.maps == {"south": ("eye",)} and it.without(["south"]).run.maps == {"west": ("eye+echo", "eye", "echo")}
+    assert it.mapped() == {("eye",): ["south"], ("eye+echo", "eye", "echo"): ["west"]}

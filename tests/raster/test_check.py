@@ -214,6 +214,14 @@ def test_a_chip_whose_rasters_differ_in_shape_is_one_line(tmp_path, fault_of, wh
     assert "odd.tif: 32 x 31 pixels" in fault and "\n" not in fault
 
 
+def test_what_is_wrong_with_a_scene_that_may_be_skipped_is_said_and_written_down(tmp_path, capsys):
+    made = scene(tmp_path, SIDE) | {"labels": cut_short(tmp_path / "cut.tif")}
+    check(data_of({"pond": made}), GridSettings(), "pond", tmp_path / "out.json", skip=True)
+    (fault,) = json.loads((tmp_path / "out.json").read_text())["faults"]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dis2 ")]
+    assert fault.startswith(f"{tmp_path}/cut.tif: ") and said == [f"dis2 check: scene pond: {fault} (the scene is skipped)"]
+
+
 def heights(folder, values, **spec):
     """What is said of a surface of these values."""
     made = scene(folder, SIDE) | {"labels": raster(folder / "labels.tif", MUD)}

@@ -224,6 +224,15 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(data: Data, results: Path
     assert said in text or said.replace("7 were registered.", "7 were registered;") in text
 
 
+def test_a_scene_that_is_not_sound_is_named_with_what_is_wrong_and_nothing_of_it_is_shown(data: Data, results: Path):
+    write(results / "checked/hazel.json", {"scene": "hazel", "faults": ["hazel/sar.tif: torn"]})
+    write(results / "checked/maple.json", {"scene": "maple", "faults": []})
+    report(data, SETTINGS, results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    assert "hazel is left out, for its rasters are not sound: hazel/sar.tif: torn." in text and text.count("hazel") == 2
+    assert viewer(results / "report/index.html")["scenes"].keys() == {"maple"}
+
+
 def test_specialists_are_one_method_whose_models_are_told_each_for_itself(data: Data, results: Path):
     write(results / "evaluation/specialist/0.json", scores(results) | {"method": "specialist"})
     for name in ("optical+sar", "sar"):

@@ -1,7 +1,9 @@
 """Faults from outside: kills, full and closed disks, damaged files, two runs at once; all is said, and mended by a rerun."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -136,6 +138,35 @@ def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, cap
     named = str(path if ".zarr" not in file else MADE / file.split(".zarr")[0])
     assert len(said) == 1 and named.removesuffix(".manifest.json") in said[0], said
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_broken_scenes_are_skipped_if_that_is_wanted_and_the_report_names_them(done):
+    """A training scene and a test scene are cut short; another test scene is made with them."""
+    more = "    dog: {split: test}\n    eel: {split: train}\n    fox: {split: test}\n"
+    done.edit("config/tiny.yaml", "    cat: {split: test}\n", f"    cat: {{split: test}}\n{more}")
+    for scene in ("dog", "eel"):
+        made = done.path(str(MADE / "scenes" / scene))
+        shutil.copytree(done.path(str(MADE / "scenes/cat")), made)
+        (made / "sar.tif").write_bytes(cut((made / "sar.tif").read_bytes()))
+    ran = done.run("--config", 'preparation={"broken":"skip"}')
+    assert ran.returncode == 0, ran.stdout
+    said = {line for line in ran.stdout.splitlines() if line.startswith("dis2 ")}
+    assert {line.split(": ")[1] for line in said} == {"scene dog", "scene eel"} and len(said) == 2
+    assert "Tiling fox" in ran.stdout and "Training" not in ran.stdout and "Taking the statistics" not in ran.stdout
+    page = done.path(str(MADE / "report/index.html")).read_text()
+    for scene in ("dog", "eel"):
+        assert f"{scene} is left out, for its rasters are not sound: results/tiny/scenes/{scene}/sar.tif: " in page
+        assert not done.path(str(MADE / f"tiles/{scene}.zarr")).exists()
+    assert json.loads(done.path(str(MADE / "evaluation/dis2/0.json")).read_text())["scenes"] == ["cat", "fox"]
+    assert "Nothing to be done" in done.run("--config", 'preparation={"broken":"skip"}').stdout
+    stopped = done.run("--until", "register")
+    said = {line for line in stopped.stdout.splitlines() if line.startswith("dis2 register: scene ")}
+    assert stopped.returncode == 1 and {line.split(": ")[1] for line in said} == {"scene dog", "scene eel"}
+    shutil.copy2(done.path(str(MADE / "scenes/cat/sar.tif")), done.path(str(MADE / "scenes/dog/sar.tif")))
+    os.utime(done.path(str(MADE / "scenes/dog/sar.tif")))
+    assert {"Checking the rasters of dog", "Telling which scenes are sound"} <= done.planned(
+        "--config", 'preparation={"broken":"skip"}'
+    ).keys()
 
 
 def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_files(finished, source, tmp_path):

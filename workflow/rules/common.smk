@@ -1,5 +1,6 @@
 """What the rules share: where files are, and what a job's code is."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -34,14 +35,42 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def stores(scenes):
+def plan():
+    """The plan; where scenes whose rasters are broken are skipped, without those, once all have been looked at."""
+    return PLAN if PLAN.run.preparation.broken == "stop" else without(checkpoints.sound.get().output.scenes)
+
+
+@cache
+def without(file):
+    """The plan without the scenes that are broken by a file of the stage `sound`."""
+    return PLAN.without(json.loads(Path(file).read_text())["broken"])
+
+
+def of(path, *splits, mark=str):
+    """An input function: a file of each scene of these splits, or of each one that is prepared."""
+    return lambda wildcards: [
+        mark(results(path.format(scene=scene))) for scene in (plan().data.scenes_of(*splits) if splits else plan().prepared)
+    ]
+
+
+def checked(wildcards):
+    """What was seen in the rasters of all scenes, sound or not."""
+    return [results(f"checked/{scene}.json") for scene in PLAN.prepared]
+
+
+def stores(*splits):
     """The tiles of scenes: folders, of whose changes their manifests tell and their times do not."""
-    return [ancient(results(f"tiles/{scene}.zarr")) for scene in scenes]
+    return of("tiles/{scene}.zarr", *splits, mark=ancient)
 
 
-def manifests(scenes):
+def manifests(*splits):
     """What says that these stores are whole."""
-    return [results(f"tiles/{scene}.manifest.json") for scene in scenes]
+    return of("tiles/{scene}.manifest.json", *splits)
+
+
+def split_settings(splits, *sections):
+    """A params function: what is told of the scenes of these splits."""
+    return lambda wildcards: plan().split_settings(splits, *sections)
 
 
 def model(method, seed):
@@ -95,17 +124,17 @@ def model_code(stage, method):
     return code(stage, method_of(PLAN.model(method)).network)
 
 
-def truths():
+def truths(wildcards):
     """What is known about built-in scenes."""
-    return [results(f"scenes/{scene}/truth.json") for scenes in PLAN.simulated().values() for scene in scenes]
+    return [results(f"scenes/{scene}/truth.json") for scene in plan().prepared] if PLAN.run.simulate else []
 
 
-def maps():
+def maps(wildcards):
     """The maps of all methods, how sure they are and what they are made from."""
     return [
         results(f"maps/{method}/{scene}/{combination}{kind}.tif")
         for method in PLAN.run.methods
-        for scene, combinations in PLAN.run.maps.items()
+        for scene, combinations in plan().run.maps.items()
         for combination in combinations
         for kind in ("", ".confidence", ".sensors")
     ]

@@ -5,8 +5,8 @@ rule evaluate:
     """Every combination of sensors on the test split, in one pass."""
     input:
         model=scored_model,
-        stores=stores(PLAN.data.scenes_of("test")),
-        manifests=manifests(PLAN.data.scenes_of("test")),
+        stores=stores("test"),
+        manifests=manifests("test"),
         teacher=measure,
     output:
         scores=results("evaluation/{method}/{seed}.json"),
@@ -22,7 +22,7 @@ rule evaluate:
         runtime=240,
         gpu=GPUS,
     params:
-        settings=PLAN.split_settings(["test"], "evaluation"),
+        settings=split_settings(["test"], "evaluation"),
         model=model_folder,
         tiles=lambda wildcards, input: parent(input.stores[0]),
         zeros=lambda wildcards: [] if PLAN.model(wildcards.method) == wildcards.method else ["--zeros"],

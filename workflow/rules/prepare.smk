@@ -48,6 +48,7 @@ rule check:
     resources:
         mem_mb=growing(2000),
         runtime=60,
+        broken=PLAN.run.preparation.broken,
     params:
         settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
         code=code("dis2.raster.check"),
@@ -55,7 +56,29 @@ rule check:
         "Checking the rasters of {wildcards.scene}"
     shell:
         "python -m dis2 check --settings {params.settings:q} --scene {wildcards.scene:q}"
-        " --out {output.seen:q} 2>&1 | tee -i {log:q}"
+        " --broken {resources.broken} --out {output.seen:q} 2>&1 | tee -i {log:q}"
+
+
+checkpoint sound:
+    """Where broken scenes are skipped, all are looked at before it is planned what is made of the others."""
+    input:
+        checked=checked,
+    output:
+        scenes=results("sound.json"),
+    log:
+        results("logs/sound.log"),
+    localrule: True
+    conda:
+        "../envs/prepare.yaml"
+    params:
+        settings=lambda wildcards: PLAN.all_settings(),
+        checked=lambda wildcards, input: parent(input.checked[0]),
+        code=code("dis2.raster.sound"),
+    message:
+        "Telling which scenes are sound"
+    shell:
+        "python -m dis2 sound --settings {params.settings:q} --checked {params.checked:q}"
+        " --out {output.scenes:q} 2>&1 | tee -i {log:q}"
 
 
 rule register:
@@ -86,7 +109,7 @@ rule register:
     message:
         "Registering the sensors of {wildcards.scene}"
     shell:
-        "python -m dis2 register --settings {params.settings:q} --scene {wildcards.scene:q}"
+        "python -m dis2 register --settings {params.settings:q} --scene {wildcards.scene:q} --checked {input.checked:q}"
         " --out {output.shifts:q} --picture {output.picture:q} 2>&1 | tee -i {log:q}"
 
 
@@ -123,8 +146,8 @@ rule tile:
 rule statistics:
     """Mean and spread of every band, and how often each class occurs."""
     input:
-        stores=stores(PLAN.data.scenes_of("train")),
-        manifests=manifests(PLAN.data.scenes_of("train")),
+        stores=stores("train"),
+        manifests=manifests("train"),
     output:
         statistics=results("statistics.json"),
     log:
@@ -138,7 +161,7 @@ rule statistics:
         runtime=120,
         dask=PLAN.run.preparation.scheduler or "",
     params:
-        settings=PLAN.split_settings(["train"]),
+        settings=split_settings(["train"]),
         tiles=lambda wildcards, input: parent(input.stores[0]),
         code=code("dis2.tiles.statistics"),
     message:
@@ -151,8 +174,8 @@ rule statistics:
 rule prepare:
     """All that comes before training: `snakemake prepare --cores all`."""
     input:
-        shifts=expand(rules.register.output.shifts, scene=PLAN.prepared),
-        stores=stores(PLAN.prepared),
-        manifests=manifests(PLAN.prepared),
-        statistics=rules.statistics.output.statistics,
+        shifts=of("registered/{scene}.json"),
+        stores=stores(),
+        manifests=manifests(),
+        statistics=results("statistics.json"),
     localrule: True

@@ -4,15 +4,16 @@
 rule report:
     """One HTML file that works offline."""
     input:
-        truths=truths(),
-        shifts=expand(rules.register.output.shifts, scene=PLAN.prepared),
-        pictures=expand(rules.register.output.picture, scene=PLAN.prepared),
-        stores=stores(PLAN.prepared),
-        manifests=manifests(PLAN.prepared),
-        statistics=rules.statistics.output.statistics,
+        checked=checked,
+        truths=truths,
+        shifts=of("registered/{scene}.json"),
+        pictures=of("registered/{scene}.png"),
+        stores=stores(),
+        manifests=manifests(),
+        statistics=results("statistics.json"),
         models=[file for method in PLAN.trained for seed in PLAN.run.seeds for file in training(method, seed)],
-        scores=expand(rules.evaluate.output.scores, method=PLAN.scored, seed=PLAN.run.seeds),
-        maps=maps(),
+        scores=[results(f"evaluation/{method}/{seed}.json") for method in PLAN.scored for seed in PLAN.run.seeds],
+        maps=maps,
     output:
         page=report(results("report/index.html"), caption="../report/page.rst", category="Report"),
     log:
@@ -25,7 +26,7 @@ rule report:
         mem_mb=growing(4000),
         runtime=30,
     params:
-        settings=PLAN.report_settings(),
+        settings=lambda wildcards: PLAN.report_settings(),
         results=lambda wildcards, output: parent(parent(output.page)),
         only=[f"{method}/{seed}" for method in PLAN.scored for seed in PLAN.run.seeds],
         code=code("dis2.report.page"),

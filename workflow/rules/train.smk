@@ -8,9 +8,9 @@ next attempt goes on from there: shell and log outlive it.
 rule train:
     """The teacher or a rival."""
     input:
-        stores=stores(PLAN.data.scenes_of("train", "validation")),
-        manifests=manifests(PLAN.data.scenes_of("train", "validation")),
-        statistics=rules.statistics.output.statistics,
+        stores=stores("train", "validation"),
+        manifests=manifests("train", "validation"),
+        statistics=results("statistics.json"),
         teacher=teacher_of,
     output:
         *model("{method}", "{seed}"),
@@ -35,7 +35,7 @@ rule train:
         runtime=1440,
         gpu=GPUS,
     params:
-        settings=PLAN.split_settings(["train", "validation"], "model", "training"),
+        settings=split_settings(["train", "validation"], "model", "training"),
         tiles=lambda wildcards, input: parent(input.stores[0]),
         options=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
         state=results("state/{method}/{seed}"),
@@ -76,9 +76,9 @@ use rule train as specialize with:
 rule distill:
     """The student, which takes any combination of sensors."""
     input:
-        stores=stores(PLAN.data.scenes_of("train", "validation")),
-        manifests=manifests(PLAN.data.scenes_of("train", "validation")),
-        statistics=rules.statistics.output.statistics,
+        stores=stores("train", "validation"),
+        manifests=manifests("train", "validation"),
+        statistics=results("statistics.json"),
         teacher=model("teacher", "{seed}"),
     output:
         *model("dis2", "{seed}"),
@@ -101,7 +101,7 @@ rule distill:
         runtime=1440,
         gpu=GPUS,
     params:
-        settings=PLAN.split_settings(["train", "validation"], "model", "training"),
+        settings=split_settings(["train", "validation"], "model", "training"),
         tiles=lambda wildcards, input: parent(input.stores[0]),
         teacher=lambda wildcards, input: parent(input.teacher[0]),
         state=results("state/dis2/{seed}"),
