@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
@@ -10,6 +11,7 @@ from snakemake.utils import min_version
 from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError
+from dis2.files import check_folder
 from dis2.models.registry import METHODS
 
 min_version("9.0")
@@ -34,8 +36,16 @@ try:
         specialists=[name for name, method in METHODS.items() if method.specialists],
     )
     PLAN.check_files(FILES)
+    check_folder(Path(".snakemake"))
 except UserError as error:
     sys.exit(str(error))
+try:
+    check_folder(Path(PLAN.folder))
+except UserError as error:
+    sys.stderr.write(f"{error}\n")  # what is planned, or that there is nothing to do, can be told all the same
+
+    onstart:
+        sys.exit(1)
 
 
 report: "workflow/report/workflow.rst"

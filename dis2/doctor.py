@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dis2 import __version__
 from dis2.errors import UserError
-from dis2.files import whole
+from dis2.files import check_folder
 
 PACKAGES = ("torch", "lightning-fabric", "numpy", "rasterio", "snakemake", "zarr")
 CONDA = (24, 7, 1)
@@ -141,12 +141,10 @@ def disk(folder: Path) -> Finding:
     place = results if results.is_dir() else folder
     free = shutil.disk_usage(place).free / 1e9
     try:
-        with whole(place / "doctor") as part:
-            part.write_bytes(bytes(4096))
-        (place / "doctor").unlink()
+        check_folder(place)
     except UserError as error:
         found, _, remedy = str(error).partition("; ")
-        return Finding("disk", found.replace(f"{place / 'doctor'}:", f"{place}:"), Grade.FAILURE, remedy)
+        return Finding("disk", found, Grade.FAILURE, remedy)
     grade = Grade.FAILURE if free < TOO_LITTLE else Grade.WARNING if free < SCANT else Grade.WELL
     return Finding(
         "disk", f"{free:.1f} GB free under {place}", grade, "make room, or link results/ to another disk" if grade else ""

@@ -44,19 +44,24 @@ def whole(path: Path) -> Iterator[Path]:
 
 def check_writable(path: Path) -> None:
     """Says before long work, and not after it, that a file cannot be written there; nothing is left of the trial."""
-    new = [folder for folder in path.parents if not folder.exists()]
+    check_folder(path.parent, path)
+    if path.is_dir():
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
+
+
+def check_folder(folder: Path, told: Path | None = None) -> None:
+    """Says that nothing can be written into a folder, or what could not be; nothing is left of the trial."""
+    new = [it for it in (folder, *folder.parents) if not it.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
             pass
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
     except OSError as error:
-        raise unwritable(path, error) from None
+        raise unwritable(told or folder, error) from None
     finally:
-        for folder in new:
+        for it in new:
             with suppress(OSError):
-                folder.rmdir()
+                it.rmdir()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dis2.errors import UserError
-from dis2.files import check_writable, read_json, unchanged, whole, write_json
+from dis2.files import check_folder, check_writable, read_json, unchanged, whole, write_json
 
 
 @contextmanager
@@ -99,6 +99,15 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
     for path in (tmp_path / "old.tif", tmp_path / "new" / "deep" / "a.tif"):
         check_writable(path)
     assert left(tmp_path) == ["old.tif"] and (tmp_path / "old.tif").read_text() == "old"
+
+
+def test_a_folder_into_which_nothing_can_be_written_is_told_by_its_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_folder(tmp_path / "new" / "deep")
+    for name in ("file", "file/deep"):
+        with pytest.raises(UserError, match=rf"{name}: cannot be written \(.*\); check the disk"):
+            check_folder(tmp_path / name)
+    assert left(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("name", ["folder", "file/a.tif", "file/deep/a.tif"])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,41 @@ def test_a_disk_that_takes_nothing_is_one_line_and_nothing_is_left_on_it(here, s
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dis2 ")]
     assert len(said) == 1 and said[0].startswith(f"dis2 {stage}: {small_disk}/") and reason in said[0], said
     assert [path for path in small_disk.rglob("*") if path.is_file()] == [small_disk / "ballast"]
+
+
+@pytest.fixture
+def closed() -> Iterator[Callable[[Path], None]]:
+    """Closes folders: as root by a mount of their own, else by permissions."""
+    with ExitStack() as stack:
+
+        def close(folder: Path) -> None:
+            if os.geteuid():
+                stack.callback(folder.chmod, folder.stat().st_mode)
+                folder.chmod(0o555)
+                return
+            for way in (["--bind", folder, folder], ["-o", "remount,bind,ro", folder]):
+                if subprocess.run(["mount", *way], capture_output=True, timeout=60).returncode:
+                    pytest.skip("root, and nothing can be mounted here")
+                if "--bind" in way:
+                    stack.callback(subprocess.run, ["umount", "--lazy", folder], check=True, timeout=60)
+
+        yield close
+
+
+@pytest.mark.parametrize(("folder", "made"), [("results/tiny", True), ("results/tiny", False), (".snakemake", True)])
+def test_a_closed_folder_is_one_line_whether_or_not_an_old_page_is_there_and_a_dry_run_goes_on(done, closed, folder, made):
+    if made:
+        done.edit("dis2/report/page.py")
+    else:
+        done.path("results/tiny/report/index.html").unlink()
+    closed(done.path(folder))
+    ran = done.run()
+    said = [line for line in ran.stdout.splitlines() if line.startswith(f"{folder}: ")]
+    assert ran.returncode == 1 and len(said) == 1 and "Traceback" not in ran.stdout, ran.stdout
+    assert re.fullmatch(rf"{folder}: cannot be written \(.*\); check the disk and its permissions", said[0])
+    if folder != ".snakemake" and not made:
+        done.edit("config/tiny.yaml")
+        assert "Writing the report" in done.planned()
 
 
 def cut(content: bytes) -> bytes:
