@@ -16,6 +16,8 @@ from dis2.errors import UserError
 
 WRITERS = ("rasterio", "safetensors")
 """Libraries that write, and whose errors are not always the system's."""
+SEAL = "seal"
+"""The last key of a JSON file: a digest of the others."""
 PAGE = 4096
 """A disk with fewer bytes than this is full."""
 
@@ -96,17 +98,32 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
-def write_json(path: Path, value: Any) -> None:
+def check_digest(path: Path, told: str | None) -> None:
+    """Refuses a file that is not as it was written."""
+    if told and digest(path) != told:
+        raise UserError(f"{path}: damaged (other bytes than were written); delete it and run the stage that writes it again")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes JSON that a person can read."""
     with whole(path) as part:
-        part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(sealed(value), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """A JSON file of this project, or the one line that says what is wrong with it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from None
     except ValueError:
         raise UserError(f"{path}: damaged (not JSON); delete it and run the stage that writes it again") from None
+    if isinstance(value, dict) and SEAL in value and sealed(value) != value:
+        raise UserError(f"{path}: damaged (its seal does not fit); delete it and run the stage that writes it again")
+    return {key: it for key, it in value.items() if key != SEAL} if isinstance(value, dict) else value
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """The value with a digest of all else in it, so that not a digit can change unseen."""
+    rest = {key: it for key, it in value.items() if key != SEAL}
+    return rest | {SEAL: hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:16]}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.shutil import copy
 
 from dis2 import cluster as module
 from dis2.cluster import connected
@@ -61,6 +62,22 @@ def test_what_a_worker_finds_wrong_is_said_as_here(tmp_path, scheduler):
     with pytest.raises(UserError, match="77 is no class"):
         cut(*bog, scheduler=scheduler)
     assert left(bog[-1]) == []
+
+
+def test_workers_open_only_what_the_config_allows_whatever_this_process_may(tmp_path, scheduler):
+    (data, *told) = prepared(tmp_path, SIDE)
+    (plain,) = data.scenes["bog"].sensors["lidar"]
+    copy(plain, tmp_path / "virtual.tif", driver="VRT")
+    made = data.scenes["bog"].model_copy(
+        update={"sensors": {**data.scenes["bog"].sensors, "lidar": (f"{tmp_path}/virtual.tif",)}}
+    )
+    cut(data, *told)
+    wanted = files(told[-1])
+    virtual = data.model_copy(update={"scenes": {"bog": made}})
+    with pytest.raises(UserError, match=rf"^{tmp_path}/virtual.tif: points to other files; data.allow: \[vrt\]"):
+        cut(virtual, *told, scheduler=scheduler)
+    cut(virtual.model_copy(update={"allow": ("vrt",)}), *told, scheduler=scheduler)
+    assert files(told[-1]) == wanted
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch):

@@ -88,8 +88,10 @@ def test_a_lock_is_a_run_s_own_or_was_left_by_a_killed_one(tmp_path):
     assert lock(tmp_path).grade is Grade.WELL
     (tmp_path / ".snakemake/locks/0.input.lock").touch()
     assert lock(tmp_path).grade is Grade.FAILURE and "snakemake --unlock" in lock(tmp_path).remedy
-    running = subprocess.Popen([sys.executable, "-c", "input()", "snakemake"], cwd=tmp_path, stdin=subprocess.PIPE)
+    command = [sys.executable, "-c", "print(flush=True); input()", "snakemake"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        running.stdout.readline()
         assert lock(tmp_path).grade is Grade.WARNING and f"process {running.pid})" in lock(tmp_path).found
     finally:
         running.communicate()

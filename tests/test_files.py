@@ -94,6 +94,25 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path, content, told):
     assert "a.json" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_not_a_digit_of_json_changes_unseen(tmp_path):
+    """But in white space, which means nothing, and in the name of the seal, where all else is whole."""
+    told = {"shift": {"dx": -0.25, "3": 1e-17}, "b": [1, None, True], "é": "ü"}
+    write_json(tmp_path / "a.json", told)
+    content = (tmp_path / "a.json").read_bytes()
+    for place, byte in enumerate(content):
+        (tmp_path / "a.json").write_bytes(content[:place] + bytes([byte ^ 1]) + content[place + 1 :])
+        try:
+            found = read_json(tmp_path / "a.json")
+        except UserError as error:
+            assert "a.json: damaged" in str(error) and "\n" not in str(error)
+        else:
+            assert {key: found[key] for key in told} == told
+    for place in range(content.index(b"}"), len(content) - 2):
+        (tmp_path / "a.json").write_bytes(content[:place])
+        with pytest.raises(UserError, match="damaged"):
+            read_json(tmp_path / "a.json")
+
+
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
     (tmp_path / "old.tif").write_text("old")
     for path in (tmp_path / "old.tif", tmp_path / "new" / "deep" / "a.tif"):

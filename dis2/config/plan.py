@@ -151,7 +151,7 @@ class Plan:
         if len(text) <= LONGEST:
             return text
         path = Path(self.folder, "settings", f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json")
-        if not path.exists():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
             with whole(path) as part:
                 part.write_text(text, encoding="utf-8")
         return f"@{path}"

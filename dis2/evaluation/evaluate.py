@@ -23,7 +23,7 @@ from dis2.evaluation.eroded import Eroded
 from dis2.evaluation.openings import opened
 from dis2.evaluation.partial import PartialLoss
 from dis2.evaluation.similarity import Similarity
-from dis2.files import whole
+from dis2.files import sealed, whole
 from dis2.metrics import Calibration, Matrix
 from dis2.models.files import Card, Model, check_fit, load
 from dis2.progress import bar
@@ -67,7 +67,7 @@ def evaluate(
     found |= {"similarity": likeness.told()} if likeness else {}
     found |= {"partial": _damaged(loss, settings.partial, tuple(data.classes))} if loss else {}
     with whole(out) as part:
-        part.write_text(rowwise({**found, "blocks": blocks.told()}) + "\n", encoding="utf-8")
+        part.write_text(rowwise(sealed({**found, "blocks": blocks.told()})) + "\n", encoding="utf-8")
 
 
 def _teacher(folder: Path, model: Model, data: Data, where: torch.device) -> nn.Module:

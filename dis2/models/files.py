@@ -22,7 +22,7 @@ from dis2.models.inputs import inputs
 from dis2.models.prediction import Images, Validity
 from dis2.models.registry import METHODS, method_of
 
-WEIGHTS, CARD = "weights.safetensors", "model.json"
+WEIGHTS, CARD, HISTORY = "weights.safetensors", "model.json", "history.jsonl"
 
 
 class Card(BaseModel):
@@ -52,7 +52,8 @@ class Card(BaseModel):
     provenance: dict[str, Any]
     """Code, data and versions."""
     weights: str = ""
-    """The digest of the weights beside the card."""
+    history: str = ""
+    """The digests of the files beside the card."""
 
 
 @dataclass
@@ -74,11 +75,16 @@ def build(method: str, sensors: dict[str, int], classes: int, settings: ModelSet
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def save(folder: Path, network: nn.Module, card: Card) -> None:
-    """The weights, then the card, each whole or not there."""
+def save(folder: Path, network: nn.Module, card: Card, history: str | None = None) -> None:
+    """The weights and the history of the training, then the card, each whole or not there."""
+    told = {}
+    if history is not None:
+        with whole(folder / HISTORY) as part:
+            part.write_text(history, encoding="utf-8")
+        told["history"] = digest(folder / HISTORY)
     with whole(folder / WEIGHTS) as part:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, part)
-    write_json(folder / CARD, card.model_dump(mode="json") | {"weights": digest(folder / WEIGHTS)})
+    write_json(folder / CARD, card.model_dump(mode="json") | told | {"weights": digest(folder / WEIGHTS)})
 
 
 def read_card(folder: Path) -> Card:

@@ -17,6 +17,7 @@ from dis2.errors import UserError
 from dis2.files import check_writable
 from dis2.models.files import Model, load
 from dis2.prediction.fit import check_classes, check_fit
+from dis2.prediction.manifest import NAME, seal
 from dis2.prediction.mapper import Mapper
 from dis2.prediction.maps import files_of, open_map
 from dis2.prediction.rasters import Combination, Rasters, as_trained, data_of, georeferenced, map_grid
@@ -47,7 +48,9 @@ def predict_scene(
     check_fit(model, model_folder, rasters)
     check_outs(outs.values(), rasters)
     torch.set_num_threads(settings.threads)
+    (out / NAME).unlink(missing_ok=True)
     write_maps(model, rasters, read_shifts(shifts) if shifts else register_now(rasters), settings, outs)
+    seal(out, (file for path in outs.values() for file in files_of(path)))
 
 
 def predict_files(model_folder: Path, files: dict[str, list[str]], out: Path) -> None:

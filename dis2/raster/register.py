@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dis2.config.data import Data
 from dis2.config.grid import GridSettings
-from dis2.files import whole, write_json
+from dis2.files import digest, whole, write_json
 from dis2.raster.consensus import Match
 from dis2.raster.grid import Grid, Shift, Window
 from dis2.raster.match import Kind, View, lattice, match
@@ -44,9 +44,10 @@ def register(data: Data, grid: GridSettings, scene: str, out: Path, picture: Pat
     sensors = {
         sensor: described(it, place, NOT_LOOKED_FOR if skipped else method(data, it.to, sensor)) for sensor, it in found.items()
     }
-    write_json(out, {"scene": scene, "reference": reference, "sensors": sensors})
     if picture:
         draw(data, grid, scene, place, found, picture)
+    drawn = {"picture": digest(picture)} if picture else {}
+    write_json(out, {"scene": scene, "reference": reference, "sensors": sensors, **drawn})
 
 
 def the_reference(sensor: str) -> Found:

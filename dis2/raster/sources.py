@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import rasterio
 
 from dis2.config.data import NETWORK, on_network
 
@@ -13,6 +17,8 @@ INDIRECT = {"VRT", "DERIVED", "GTI", "MRF", "STACIT", "STACTA"}
 """GDAL's formats of files that name others."""
 REMOTE = {"DAAS", "EEDA", "EEDAI", "HTTP", "NGW", "OGCAPI", "PLMOSAIC", "PostGISRaster", "WCS", "WMS", "WMTS"}
 """GDAL's formats of services."""
+_HERE: ContextVar[tuple[str, ...] | None] = ContextVar("allowed", default=None)
+"""What a block allows."""
 POINTERS = ("<VRTDataset", "<MRF_META", "<OGRVRTDataSource", "<GDALTileIndexDataset")
 SERVICES = ("<GDAL_WMS", "<GDAL_WMTS", "<WCS_GDAL", "<WMT_MS_Capabilities", "<WMS_")
 """How their files begin: some ask the network as soon as they are opened."""
@@ -29,6 +35,17 @@ def allow(kinds: Iterable[str]) -> None:
         os.environ[NO_CURL] = "none"
 
 
+@contextmanager
+def allowing(kinds: Iterable[str]) -> Iterator[None]:
+    """Within a block, and in its thread alone, only this is opened: a cluster's workers serve several configs at once."""
+    before = _HERE.set(tuple(kinds))
+    try:
+        with rasterio.Env(**{} if "network" in _kinds() else {NO_CURL: "none"}):
+            yield
+    finally:
+        _HERE.reset(before)
+
+
 def refusal(file: str, driver: str = "") -> str | None:
     """Why a raster is not opened, by its name and first bytes or by the format that GDAL found, and what would allow it."""
     kinds, text = _kinds(), "" if driver else _beginning(file)
@@ -39,8 +56,9 @@ def refusal(file: str, driver: str = "") -> str | None:
     return None
 
 
-def _kinds() -> list[str]:
-    return os.environ.get(ALLOWED, "vrt,network").split(",")
+def _kinds() -> Sequence[str]:
+    here = _HERE.get()
+    return os.environ.get(ALLOWED, "vrt,network").split(",") if here is None else here
 
 
 def _beginning(file: str) -> str:

@@ -13,7 +13,7 @@ from dis2.config.data import Data
 from dis2.errors import UserError
 from dis2.evaluation.compare import Comparison, Estimate, check, compared, estimate
 from dis2.evaluation.openings import Openings, openings
-from dis2.files import read_json
+from dis2.files import check_digest, read_json
 from dis2.raster.sound import faults_of
 
 Document = dict[str, Any]
@@ -102,7 +102,9 @@ def read_findings(data: Data, results: Path, only: Collection[str] | None = None
     truths = {scene: read_json(path) for scene in registered if (path := results / "scenes" / scene / "truth.json").is_file()}
     trained = only and {*only, *(f"teacher/{name.split('/')[1]}" for name in only)}
     models = _by_method_and_seed(results / "models", "*/*/model.json", trained)
-    histories = {method: {seed: _history(path.parent) for seed, path in seeds.items()} for method, seeds in models.items()}
+    histories = {
+        method: {seed: _history(path.parent, read_json(path)) for seed, path in seeds.items()} for method, seeds in models.items()
+    }
     for name in map(name_of, combinations(tuple(data.sensors))):
         specialists = _by_method_and_seed(results / "models", f"*/*/{name}/model.json", trained)
         models |= {f"{method} {name}": seeds for method, seeds in specialists.items()}
@@ -168,14 +170,10 @@ def _by_method_and_seed(folder: Path, pattern: str, only: Collection[str] | None
     return {method: dict(sorted(seeds.items())) for method, seeds in found.items()}
 
 
-def _history(model: Path) -> list[Document]:
-    """The lines of a training's history; a last line that was cut short is left out."""
+def _history(model: Path, card: Document) -> list[Document]:
+    """The lines of a training's history, if it is that of the card."""
     path = model / "history.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    history = []
-    for line in lines:
-        try:
-            history.append(json.loads(line))
-        except ValueError:
-            break
-    return history
+    if not path.is_file():
+        return []
+    check_digest(path, card.get("history"))
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

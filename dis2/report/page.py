@@ -10,7 +10,7 @@ from typing import Any
 
 from dis2.config.data import Data
 from dis2.config.report import ReportSettings
-from dis2.files import whole
+from dis2.files import check_digest, whole
 from dis2.report import figures, tables
 from dis2.report.figures import Figure
 from dis2.report.findings import Findings, read_findings
@@ -103,8 +103,12 @@ def all_figures(findings: Findings, made: dict[str, Table]) -> list[Figure]:
 
 def registration_pictures(findings: Findings) -> dict[str, bytes]:
     """The pictures that registration drew, made small, by scene."""
-    paths = {scene: findings.results / "registered" / f"{scene}.png" for scene in findings.registered}
-    return {scene: smaller_png(path.read_bytes()) for scene, path in paths.items() if path.is_file()}
+    found = {}
+    for scene, told in findings.registered.items():
+        if (path := findings.results / "registered" / f"{scene}.png").is_file():
+            check_digest(path, told.get("picture"))
+            found[scene] = smaller_png(path.read_bytes())
+    return found
 
 
 def embedded(pictures: dict[str, bytes]) -> Iterable[Picture]:

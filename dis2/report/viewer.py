@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dis2.combinations import combinations, name_of
 from dis2.config.data import IGNORE
+from dis2.prediction.manifest import maps_made
 from dis2.raster.grid import Grid, Window
 from dis2.raster.warp import warped
 from dis2.report.findings import Findings
@@ -68,7 +69,7 @@ def shown_scenes(findings: Findings, wanted: tuple[str, ...]) -> list[Shown]:
         if not path.is_dir():
             findings.notes.append(f"The maps of {scene} are not shown: its tile store is missing.")
         else:
-            scenes.append(show(findings, open_store(path, verify=False), scene))
+            scenes.append(show(findings, open_store(path), scene))
     if missing := [scene for scene in wanted if scene not in mapped]:
         findings.notes.append(f"No map of {', '.join(missing)}.")
     return scenes
@@ -88,8 +89,9 @@ def show(findings: Findings, store: Store, scene: str) -> Shown:
         shown.truth = shown.add("truth", class_png(truth, data.colors))
     for method in _by_lead(findings, [path.parent.name for path in (findings.results / "maps").glob(f"*/{scene}")]):
         folder = findings.results / "maps" / method / scene
-        combinations_there = [name for name in findings.combinations if (folder / f"{name}.tif").is_file()]
-        shown.maps[method] = {name: _map(shown, folder, method, name, grid, truth, data.colors) for name in combinations_there}
+        files = maps_made(folder)
+        there = [name for name in findings.combinations if f"{name}.tif" in files]
+        shown.maps[method] = {name: _map(shown, folder, files, method, name, grid, truth, data.colors) for name in there}
     return shown
 
 
@@ -100,19 +102,26 @@ def _by_lead(findings: Findings, methods: list[str]) -> list[str]:
 
 
 def _map(
-    shown: Shown, folder: Path, method: str, name: str, grid: Grid, truth: NDArray[np.uint8] | None, colors: tuple[str, ...]
+    shown: Shown,
+    folder: Path,
+    files: Container[str],
+    method: str,
+    name: str,
+    grid: Grid,
+    truth: NDArray[np.uint8] | None,
+    colors: tuple[str, ...],
 ) -> dict[str, Any]:
     """The pictures of one map: classes, confidence where there is one, and errors where the truth is known."""
     classes = read_bytes(folder / f"{name}.tif", grid, shown.step)
-    made: dict[str, Any] = {"prediction": shown.add(f"{method}/{name}", class_png(classes, colors))}
-    if (path := folder / f"{name}.confidence.tif").is_file():
-        percent = read_bytes(path, grid, shown.step)
+    told: dict[str, Any] = {"prediction": shown.add(f"{method}/{name}", class_png(classes, colors))}
+    if (beside := f"{name}.confidence.tif") in files:
+        percent = read_bytes(folder / beside, grid, shown.step)
         confidence = np.where(percent == IGNORE, np.nan, percent * PERCENT).astype(np.float32)
-        made["confidence"] = shown.add(f"{method}/{name}.confidence", confidence_png(confidence))
+        told["confidence"] = shown.add(f"{method}/{name}.confidence", confidence_png(confidence))
     if truth is not None:
-        made["error"] = shown.add(f"{method}/{name}.error", error_png(classes, truth))
-        made["right"] = share_right(classes, truth)
-    return made
+        told["error"] = shown.add(f"{method}/{name}.error", error_png(classes, truth))
+        told["right"] = share_right(classes, truth)
+    return told
 
 
 def read_bytes(path: Path, grid: Grid, step: int) -> NDArray[np.uint8]:

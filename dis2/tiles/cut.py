@@ -22,6 +22,7 @@ from dis2.progress import bar
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window
 from dis2.raster.scene import LabelMosaic, open_scene_labels, open_sensor, places, reference_sensor, scene_grid
 from dis2.raster.shifts import read_shifts
+from dis2.raster.sources import allowing
 from dis2.raster.warp import Reader
 from dis2.tiles.store import Header, Writer, new_store
 
@@ -140,9 +141,15 @@ def _cut_by_several(sources: Sources, writer: Writer, tasks: Sequence[Task], pro
 def _cut_on_cluster(sources: Sources, writer: Writer, tasks: Sequence[Task], scheduler: str, after: Callable[[], object]) -> None:
     """The cluster's workers see the same files, but nothing is known of their processes: each task opens what it reads."""
     with connected(scheduler) as client:
-        for done in as_completed([client.get_executor().submit(_cut_here, sources, writer, [task]) for task in tasks]):
+        for done in as_completed([client.get_executor().submit(_cut_there, sources, writer, task) for task in tasks]):
             done.result()
             after()
+
+
+def _cut_there(sources: Sources, writer: Writer, task: Task) -> None:
+    """One task in a process that knows nothing of what the config allows."""
+    with allowing(sources.data.allow):
+        _cut_here(sources, writer, [task])
 
 
 def _cutting(sources: Sources, writer: Writer) -> Callable[..., None]:

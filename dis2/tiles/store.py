@@ -156,10 +156,9 @@ class Store:
             raise UserError(f"{self.path}: {error}; {MEND}") from None
 
 
-def open_store(path: Path, verify: bool = True) -> Store:
+def open_store(path: Path) -> Store:
     """A store whose files are those of its manifest; any other is refused, naming the file."""
-    if verify:
-        fit(path)
+    fit(path)
     return Store(path)
 
 

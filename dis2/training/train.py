@@ -286,9 +286,7 @@ def _card(
 def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
     from dis2.training.curves import draw
 
-    save(out, loop.network, card)
-    with whole(out / "history.jsonl") as part:
-        part.write_text("".join(json.dumps(line) + "\n" for line in done.history))
+    save(out, loop.network, card, "".join(json.dumps(line) + "\n" for line in done.history))
     name = f"{card.method} {name_of(card.sensors)}" if method_of(card.method).specialists else card.method
     with whole(out / "curves.png") as part:
         draw(done.history, f"{name}, seed {card.seed}", part)

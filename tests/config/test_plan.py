@@ -196,6 +196,9 @@ def test_settings_too_long_for_a_command_line_go_through_a_file_of_their_own(tmp
     )
     data = Settings(Namespace(settings=told, config=None))("data")
     assert len(data.scenes["all"].chips) == 2000 and len(it.split_settings(["train"])) < 1000
+    whole = (tmp_path / told[1:]).read_text()
+    (tmp_path / told[1:]).write_text(whole.replace("vh.tif", "vv.tif"))
+    assert it.scene_settings("all", "grid") == told and (tmp_path / told[1:]).read_text() == whole
 
 
 def test_the_report_is_told_files_by_name_as_examples_and_no_folder():

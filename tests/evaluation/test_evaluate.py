@@ -12,7 +12,7 @@ from dis2.config.evaluation import EvaluationSettings
 from dis2.errors import UserError
 from dis2.evaluation.evaluate import FAILURES, evaluate, rowwise
 from dis2.evaluation.openings import openings
-from dis2.files import read_json
+from dis2.files import read_json, write_json
 from dis2.models.files import CARD, load, read_card, save
 from tests.models.rivals.test_specialist import saved, specialist
 from tests.training.tiny import CLASSES, SENSORS, data
@@ -141,9 +141,9 @@ def test_looking_at_the_test_split_is_counted_and_at_validation_is_not(evaluated
 
 def test_a_teacher_of_another_run_is_one_clear_line(evaluated, model, tmp_path):
     other = shutil.copytree(model("teacher"), tmp_path / "other")
-    card = json.loads((other / CARD).read_text())
+    card = read_json(other / CARD)
     card["statistics"]["eye"]["mean"][0] += 1
-    (other / CARD).write_text(json.dumps(card))
+    write_json(other / CARD, card)
     with pytest.raises(UserError, match="other: its statistics are not those of the model; give the teacher of the same run"):
         evaluated(teacher=other)
 

@@ -1,6 +1,5 @@
 """A model's files: what comes back is what went in, or one line says why not."""
 
-import json
 import math
 
 import pytest
@@ -9,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from dis2.config.data import Data, Sensor
 from dis2.errors import UserError
-from dis2.files import digest
+from dis2.files import digest, read_json, write_json
 from dis2.models.files import CARD, WEIGHTS, Card, check_fit, load, read_card, save
 from dis2.models.registry import METHODS
 from tests.models.tester import SENSORS, TINY, fresh, sample, sensors_of
@@ -63,7 +62,7 @@ def test_bands_are_standardised_by_the_numbers_on_the_card(folder):
 
 
 def edit(folder, **changes):
-    (folder / CARD).write_text(json.dumps(json.loads((folder / CARD).read_text()) | changes))
+    write_json(folder / CARD, read_json(folder / CARD) | changes)
 
 
 def reshape(folder):
@@ -86,6 +85,10 @@ def reshape(folder):
         (reshape, "weights.safetensors: does not fit its card or is damaged"),
         (lambda f: (f / CARD).unlink(), "model.json: cannot be read"),
         (lambda f: (f / CARD).write_text("{"), "model.json: damaged"),
+        (
+            lambda f: (f / CARD).write_text((f / CARD).read_text().replace('"seed": ', '"seed": 1')),
+            "model.json: damaged .its seal",
+        ),
         (lambda f: edit(f, classes=3), "model.json: classes: "),
         (lambda f: edit(f, extra=3), "model.json: extra: "),
         (lambda f: edit(f, method="magix"), "model.json: method: 'magix' is not one of teacher, dis2"),

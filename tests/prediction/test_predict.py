@@ -76,7 +76,8 @@ def test_all_combinations_of_one_pass_are_those_of_single_passes(model, files, t
     names = ["eye+echo+relief", "relief", "eye+echo"]
     together = mapped(tmp_path / "together", files, names)
     assert {path.name for path in together.iterdir()} == {
-        f"{n}{end}" for n in names for end in (".tif", ".confidence.tif", ".sensors.tif")
+        "manifest.json",
+        *(f"{n}{end}" for n in names for end in (".tif", ".confidence.tif", ".sensors.tif")),
     }
     for name in names:
         assert (mapped(tmp_path / name, files, [name]) / f"{name}.tif").read_bytes() == (together / f"{name}.tif").read_bytes()

@@ -3,7 +3,10 @@
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +16,9 @@ import rasterio
 from rasterio.shutil import copy
 
 from dis2.errors import UserError
+from dis2.processes import spawned
 from dis2.raster.grid import Window
-from dis2.raster.sources import allow
+from dis2.raster.sources import allow, allowing
 from dis2.raster.warp import grid_of, open_raster, warped
 from tests.made import raster
 
@@ -88,6 +92,53 @@ def test_a_file_that_points_to_others_is_opened_only_if_the_config_allows_it_and
     with pytest.raises((UserError, rasterio.errors.RasterioError)), open_raster(str(far)) as source:
         source.read()
     assert server.sent == 0
+
+
+def reading():
+    """The work of another process: the first pixel of a raster."""
+
+    def read(file):
+        with open_raster(file) as source:
+            return int(source.read(1)[0, 0])
+
+    return read
+
+
+def test_what_the_config_allows_holds_in_processes_that_are_started_then(server, cog, tmp_path):
+    near = str(tmp_path / "near.tif")
+    copy(str(cog), near, driver="VRT")
+    url = f"{server.url}/cog.tif"
+    for kinds, opened in ((["vrt"], near), (["network"], url)):
+        allow(kinds)
+        with spawned(1, "", reading) as crew:
+            for file in (near, url):
+                crew.give(crew.members[0], file)
+                with nullcontext() if file == opened else pytest.raises(UserError, match=r"data.allow: \["):
+                    crew.take(crew.members[0])
+        assert (server.sent > 0) == (opened == url)
+
+
+def test_what_a_block_allows_holds_in_its_thread_alone(server, cog, tmp_path):
+    far = tmp_path / "far.tif"
+    copy(str(cog), far, driver="VRT")
+    far.write_text(far.read_text().replace('relativeToVRT="1">cog.tif', f'relativeToVRT="0">/vsicurl/{server.url}/cog.tif'))
+    read, both = reading(), threading.Barrier(2)
+
+    def ask(*kinds):
+        with allowing(kinds):
+            both.wait()
+            try:
+                return read(far)
+            except (UserError, rasterio.errors.RasterioError) as error:
+                return str(error)
+            finally:
+                both.wait()
+
+    with rasterio.open(cog) as source, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask, "vrt"), pool.submit(ask)]
+        assert "Read failed" in asked[0].result() and "points to other files" in asked[1].result() and server.sent == 0
+        asked = [pool.submit(ask, "vrt", "network"), pool.submit(ask, "network")]
+        assert asked[0].result() == source.read(1)[0, 0] and "points to other files" in asked[1].result() and server.sent > 0
 
 
 def test_a_service_in_a_local_file_is_no_raster_unless_the_config_allows_it(server, tmp_path):

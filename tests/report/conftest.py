@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 
 from dis2.combinations import combinations, expected, name_of
 from dis2.config.data import Data
+from dis2.prediction.manifest import seal
 from dis2.raster.grid import Grid, Window
 from dis2.tiles.store import Header, new_store
 
@@ -51,6 +52,8 @@ def made_once(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_store(results / "tiles/maple.zarr", data, truth)
     for method, combination in product(("dis2", "sensor-dropout"), ("optical+sar+dsm", "sar+dsm", "optical+sar")):
         write_map(results / f"maps/{method}/maple/{combination}.tif", truth, len(combination))
+    for folder in (results / "maps").glob("*/maple"):
+        seal(folder, folder.glob("*.tif"))
     return results
 
 

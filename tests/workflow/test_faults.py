@@ -22,7 +22,8 @@ MADE = Path("results/tiny")
 STAGES: dict[str, Callable[[Path], list[object]]] = {
     "simulate": lambda out: ["--scene", "ant", "--out", out / "ant"],
     "check": lambda out: ["--scene", "ant", "--out", out / "ant.json"],
-    "register": lambda out: ["--scene", "ant", "--out", out / "ant.json", "--picture", out / "ant.png"],
+    "sound": lambda out: ["--checked", MADE / "checked", "--out", out / "sound.json"],
+    "register": lambda out: [*CHECKED, "--out", out / "ant.json", "--picture", out / "ant.png"],
     "tile": lambda out: ["--scene", "ant", "--shifts", MADE / "registered/ant.json", "--out", out / "ant.zarr"],
     "statistics": lambda out: ["--tiles", MADE / "tiles", "--out", out / "statistics.json"],
     "train": lambda out: ["teacher", *TRAINING, "--state", out / "state", "--out", out / "model"],
@@ -32,6 +33,7 @@ STAGES: dict[str, Callable[[Path], list[object]]] = {
     "report": lambda out: ["--results", MADE, "--out", out / "index.html"],
 }
 """The stages by hand, on what a run has made."""
+CHECKED = ["--scene", "ant", "--checked", MADE / "checked/ant.json"]
 TRAINING = ["--tiles", MADE / "tiles", "--statistics", MADE / "statistics.json"]
 MAPPING = ["--scene", "cat", "--shifts", MADE / "registered/cat.json", "--combinations", "sar"]
 RESULTS = (
@@ -154,6 +156,8 @@ def flip(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("file", "stage"),
     [
+        ("checked/ant.json", "register"),
+        ("checked/bee.json", "sound"),
         ("registered/ant.json", "tile"),
         ("tiles/ant.zarr/labels/c/0/0", "statistics"),
         ("tiles/ant.zarr/zarr.json", "train"),
@@ -162,7 +166,18 @@ def flip(content: bytes) -> bytes:
         ("models/teacher/0/weights.safetensors", "distill"),
         ("models/dis2/0/weights.safetensors", "evaluate"),
         ("models/dis2/0/model.json", "predict"),
+        ("registered/cat.json", "predict"),
+        ("registered/bee.json", "report"),
+        ("registered/bee.png", "report"),
+        ("scenes/bee/truth.json", "report"),
+        ("tiles/cat.zarr/sar/c/0/0/0", "report"),
+        ("models/teacher/0/model.json", "report"),
+        ("models/dis2/0/history.jsonl", "report"),
         ("evaluation/dis2/0.json", "report"),
+        ("maps/dis2/cat/sar.tif", "report"),
+        ("maps/dis2/cat/sar.confidence.tif", "report"),
+        ("maps/dis2/cat/sar.sensors.tif", "report"),
+        ("maps/dis2/cat/manifest.json", "report"),
     ],
 )
 def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, capsys, file, stage, damage):
@@ -209,10 +224,11 @@ def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_files(finished, 
     (tmp_path / "killer").mkdir()
     (tmp_path / "killer/sitecustomize.py").write_text(KILLER)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "killer")}
+    wanted = ("--nolock", "--config", 'preparation={"broken":"skip"}')  # so that `sound` is a stage, too
     for stage in STAGES:
-        killed = start(source, "--nolock", "--forcerun", stage, environment=environment | {"KILLED_STAGE": stage})
+        killed = start(source, *wanted, "--forcerun", stage, environment=environment | {"KILLED_STAGE": stage})
         assert killed.wait(600) == -signal.SIGKILL, (stage, source.path("run.log").read_text())
-    ended = source.run("--nolock")
+    ended = source.run(*wanted)
     assert ended.returncode == 0, ended.stdout
     for pattern in RESULTS:
         wanted, made = (

@@ -1,10 +1,10 @@
 """What the rules share: where files are, and what a job's code is."""
 
-import json
 import re
 from functools import cache
 from pathlib import Path
 
+from dis2.files import read_json
 from dis2.fingerprint import fingerprint, pins
 from dis2.models.registry import method_of
 
@@ -43,7 +43,7 @@ def plan():
 @cache
 def without(file):
     """The plan without the scenes that are broken by a file of the stage `sound`."""
-    return PLAN.without(json.loads(Path(file).read_text())["broken"])
+    return PLAN.without(read_json(Path(file))["broken"])
 
 
 def of(path, *splits, mark=str):
@@ -130,13 +130,15 @@ def truths(wildcards):
 
 
 def maps(wildcards):
-    """The maps of all methods, how sure they are and what they are made from."""
+    """The maps of all methods, how sure they are and what they are made from, and what says that they are whole."""
     return [
-        results(f"maps/{method}/{scene}/{combination}{kind}.tif")
+        results(f"maps/{method}/{scene}/{file}")
         for method in PLAN.run.methods
         for scene, combinations in plan().run.maps.items()
-        for combination in combinations
-        for kind in ("", ".confidence", ".sensors")
+        for file in [
+            "manifest.json",
+            *(f"{name}{kind}.tif" for name in combinations for kind in ("", ".confidence", ".sensors")),
+        ]
     ]
 
 

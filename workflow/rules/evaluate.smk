@@ -49,6 +49,7 @@ for number, (combinations, scenes) in enumerate(PLAN.mapped().items()):
             maps=[results(f"maps/{{method}}/{{scene}}/{name}.tif") for name in combinations],
             confidence=[results(f"maps/{{method}}/{{scene}}/{name}.confidence.tif") for name in combinations],
             sensors=[results(f"maps/{{method}}/{{scene}}/{name}.sensors.tif") for name in combinations],
+            manifest=results("maps/{method}/{scene}/manifest.json"),
         log:
             results("logs/predict/{method}-{scene}.log"),
         benchmark:
