@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Container, Iterable
+from functools import cached_property
 from pathlib import Path
 
 from dis2.combinations import combinations, name_of
@@ -69,13 +70,18 @@ class Plan:
 
     def rasters(self, scene: str) -> list[str]:
         """The files of a scene's sensors; what is on the network is none, and its changes are not seen."""
-        chips = self.data.scenes[scene].footprints.values()
+        chips = self._scene(scene).footprints.values()
         listed = [file for chip in chips for files in chip.sensors.values() for file in files if not on_network(file)]
         return list(dict.fromkeys(map(on_disk, listed)))
 
     def files(self, scene: str) -> list[str]:
         """The files of a scene: of its sensors, and its labels."""
-        return list(dict.fromkeys(on_disk(file) for file in self.data.scenes[scene].files if not on_network(file)))
+        return list(dict.fromkeys(on_disk(file) for file in self._scene(scene).files if not on_network(file)))
+
+    def _scene(self, name: str) -> Scene:
+        if name not in self.data.scenes:
+            raise UserError(f"{name}: not one of the scenes ({', '.join([*self.data.scenes][:FAULTS])})")
+        return self.data.scenes[name]
 
     def check_files(self, configs: Iterable[str]) -> None:
         """One line for each file that the config names and no rule can take."""
@@ -98,8 +104,9 @@ class Plan:
         return _grouped((self.data.scenes[name].has, name) for name in (self.run.simulate.scenes if self.run.simulate else ()))
 
     def mapped(self) -> dict[tuple[str, ...], list[str]]:
-        """The scenes that can be mapped by their combinations: those to map, and any other test scene."""
-        return _grouped((names, scene) for scene, names in self.run.mappable.items())
+        """The scenes to map by their combinations; where broken ones are skipped, those that may take their place too."""
+        mapped = self.run.maps if self.run.preparation.broken == "stop" else self.run.mappable
+        return _grouped((names, scene) for scene, names in mapped.items())
 
     def simulate_settings(self, scene: str) -> str:
         """The classes, and the one scene; what it is used for does not change it."""
@@ -112,9 +119,12 @@ class Plan:
     def scene_settings(self, scene: str, *sections: str) -> str:
         """One scene's files; what it is used for, how classes look and how a network is shown heights do not matter."""
         one = self.data.scenes[scene].model_copy(update={"split": None})
+        return self._told(data=self._splitless.model_copy(update={"scenes": {scene: one}}), **self._named(sections))
+
+    @cached_property
+    def _splitless(self) -> Data:
         sensors = {name: sensor.model_copy(update={"relief": 0}) for name, sensor in self.data.sensors.items()}
-        data = _plain(self.data).model_copy(update={"scenes": {scene: one}, "split": Split(), "sensors": sensors})
-        return self._told(data=data, **self._named(sections))
+        return _plain(self.data).model_copy(update={"split": Split(), "sensors": sensors})
 
     def split_settings(self, splits: Iterable[str], *sections: str) -> str:
         """The scenes of these splits without their files, which their stores stand for."""

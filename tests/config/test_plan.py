@@ -221,8 +221,15 @@ def test_a_plan_without_a_scene_is_that_of_a_config_without_it():
 def test_a_test_scene_can_be_mapped_instead_of_one_that_is_left_out():
     def two(config):
         del config["report"]
+        config["preparation"] = {"broken": "skip"}
         config["data"]["scenes"]["west"] = {"split": "test", "sensors": FULL, "labels": "w.tif"}
 
     it = plan(two)
     assert it.run.maps == {"south": ("eye",)} and it.without(["south"]).run.maps == {"west": ("eye+echo", "eye", "echo")}
     assert it.mapped() == {("eye",): ["south"], ("eye+echo", "eye", "echo"): ["west"]}
+
+
+def test_a_scene_that_a_user_asks_for_and_that_is_none_is_told():
+    for files in (plan().files, plan().rasters):
+        with pytest.raises(UserError, match=r"^zebra: not one of the scenes \(north, east, south, new\)$"):
+            files("zebra")

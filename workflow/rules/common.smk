@@ -12,7 +12,9 @@ PINS = pins(Path(workflow.basedir, "constraints.txt"), "lightning-fabric", "nump
 CHOICE = os.environ.get("DIS2_GPU", "")  # 1: the CUDA build; 0: no GPU is asked for, nor used where there is one
 TRAIN_ENV = "../envs/train-gpu.yaml" if CHOICE == "1" else "../envs/train.yaml"
 GPUS = 0 if CHOICE == "0" else 1
+NAME = r"[\w.-]+"  # of a scene; a pattern of thousands of them would be gone through for each of their files
 code = cache(fingerprint)
+scene_settings = cache(PLAN.scene_settings)
 
 
 def results(path):
@@ -33,6 +35,11 @@ def parent(path):
 def one_of(names):
     """A wildcard that is one of these names."""
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def either(scenes, groups):
+    """The scenes of a rule, if there are several for different ones."""
+    return one_of(scenes) if len(groups) > 1 else NAME
 
 
 def plan():
@@ -143,7 +150,7 @@ def maps(wildcards):
 
 
 wildcard_constraints:
-    scene=one_of(PLAN.data.scenes),
+    scene=NAME,
     method=one_of([*PLAN.trained, *PLAN.scored]),
     seed=one_of(map(str, PLAN.run.seeds)),
     combination=one_of(PLAN.combinations),

@@ -55,7 +55,7 @@ for number, (combinations, scenes) in enumerate(PLAN.mapped().items()):
         benchmark:
             results("benchmarks/predict/{method}-{scene}.tsv")
         wildcard_constraints:
-            scene=one_of(scenes),
+            scene=either(scenes, PLAN.mapped()),
         conda:
             TRAIN_ENV
         threads: PLAN.run.prediction.threads

@@ -15,7 +15,7 @@ for number, (sensors, scenes) in enumerate(PLAN.simulated().items()):
         benchmark:
             results("benchmarks/simulate/{scene}.tsv")
         wildcard_constraints:
-            scene=one_of(scenes),
+            scene=either(scenes, PLAN.simulated()),
         conda:
             "../envs/prepare.yaml"
         resources:
@@ -50,7 +50,7 @@ rule check:
         runtime=60,
         broken=PLAN.run.preparation.broken,
     params:
-        settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
+        settings=lambda wildcards: scene_settings(wildcards.scene, "grid"),
         code=code("dis2.raster.check"),
     message:
         "Checking the rasters of {wildcards.scene}"
@@ -104,7 +104,7 @@ rule register:
         mem_mb=growing(4000),
         runtime=60,
     params:
-        settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
+        settings=lambda wildcards: scene_settings(wildcards.scene, "grid"),
         code=code("dis2.raster.register"),
     message:
         "Registering the sensors of {wildcards.scene}"
@@ -133,7 +133,7 @@ rule tile:
         runtime=120,
         dask=PLAN.run.preparation.scheduler or "",
     params:
-        settings=lambda wildcards: PLAN.scene_settings(wildcards.scene, "grid"),
+        settings=lambda wildcards: scene_settings(wildcards.scene, "grid"),
         code=code("dis2.tiles.cut"),
     message:
         "Tiling {wildcards.scene}"
