@@ -215,18 +215,18 @@ def read_run(files: Iterable[Path], known_methods: Mapping[str, Any], merged: Ma
     return run.rooted()
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML in which a key that is given twice is a fault: plain loaders keep the last one in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                line = node.value[index][0].start_mark.line + 1
-                raise UserError(f"{self.name}: line {line}: {key!r} is given twice; give each name once")
+        seen: set[str] = set()
+        for inner, _ in node.value:
+            key, where = self.construct_object(inner, deep=True), f"{node.start_mark.name}: line {inner.start_mark.line + 1}"
             if not isinstance(key, str):
-                line = node.value[index][0].start_mark.line + 1
-                raise UserError(f"{self.name}: line {line}: YAML reads this key as {key!r}; put it in quotes")
+                raise UserError(f"{where}: YAML reads this key as {key!r}; put it in quotes")
+            if key in seen:
+                raise UserError(f"{where}: {key!r} is given twice; give each name once")
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
