@@ -1,7 +1,8 @@
-"""How the workflow itself grows: what planning a thousand scenes costs, and what many tiny scenes cost on top of their work.
+"""How the workflow itself grows: what planning many scenes costs, at once, in batches, or again in each job of a cluster, what
+many tiny scenes cost on top of their work, and how much of rasters on a server is sent.
 
-python benchmarks/scale.py                # plan 1,000 scenes, and prepare 200
-python benchmarks/scale.py --execute 0    # plan alone
+python benchmarks/scale.py                              # plan 1,000 scenes, prepare 200, and read from a server
+python benchmarks/scale.py --only planned --scenes 3000
 """
 
 import argparse
@@ -12,9 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import yaml
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ("Snakefile", "constraints.txt", "dis2", "profiles", "workflow")
@@ -31,7 +38,7 @@ def project(folder: Path, scenes: int) -> None:
     config["simulate"] |= {"size": SIDE, "scenes": {f"s{i:05}": {"split": splits[min(i, 2)]} for i in range(scenes)}}
     config["report"] = {"scenes": {"s00002": ["optical+sar+dsm"]}}
     (folder / "config").mkdir()
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "config/config.yaml").write_text(json.dumps(config))  # YAML too, and read much faster
 
 
 def run(folder: Path, *words: str) -> tuple[dict[str, float], str]:
@@ -61,6 +68,24 @@ def planned(scenes: int) -> dict[str, float]:
         return {"scenes": scenes, "jobs": jobs, **cost, "cpu_ms_a_job": 1000 * cost["cpu_seconds"] / jobs}
 
 
+def batched(scenes: int) -> dict[str, float]:
+    """The cost of a dry run of the first of ten batches."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project(folder, scenes)
+        cost, said = run(folder, "prepare", "-n", "--quiet", "rules", "--batch", "prepare=1/10")
+        return {"scenes": scenes, "jobs": int(re.findall(r"^total\s+(\d+)", said, re.M)[-1]), **cost}
+
+
+def started(scenes: int) -> dict[str, float]:
+    """What each job of a cluster costs before its work begins: there the workflow is read anew."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project(folder, scenes)
+        cost, _ = run(folder, "results/tiny/checked/s00001.json", "-n", "--quiet", "rules")
+        return {"scenes": scenes, **cost}
+
+
 def executed(scenes: int) -> dict[str, float]:
     """The cost of preparing tiny scenes, and how much of it is Snakemake's: its CPU seconds without those of the stages."""
     with tempfile.TemporaryDirectory() as name:
@@ -79,14 +104,77 @@ def executed(scenes: int) -> dict[str, float]:
         }
 
 
+def sent(side: int) -> dict[str, float]:
+    """How often each byte of two rasters on a server is sent to the stages that prepare a scene."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for sensor, bands in (("optical", 4), ("radar", 2)):
+            cog(folder / "served" / f"{sensor}.tif", rng.integers(1, 4000, (bands, side, side)))
+        cog(folder / "labels.tif", rng.integers(0, 2, (1, side, side)))
+        (folder / "sent").touch()
+        server = [sys.executable, ROOT / "tests/raster/server.py", folder / "served", folder / "sent"]
+        with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+                (folder / "served.yaml").write_text(yaml.safe_dump(served(url)))
+                return {"side": side, **dict(times_sent(folder))}
+            finally:
+                process.kill()
+
+
+def times_sent(folder: Path) -> Iterator[tuple[str, float]]:
+    """Each stage, and the bytes that it was sent to those that there are."""
+    size, before = sum(file.stat().st_size for file in (folder / "served").iterdir()), 0
+    for stage, more in (("check", ()), ("register", ()), ("tile", ("--shifts", "register.json"))):
+        out = "tile.zarr" if stage == "tile" else f"{stage}.json"
+        words = ["--config", "served.yaml", "--scene", "moor", *more, "--out", out]
+        subprocess.run([sys.executable, "-m", "dis2", stage, *words], cwd=folder, check=True)
+        total = sum(map(int, (folder / "sent").read_text().split()))
+        yield stage, (total - before) / size
+        before = total
+
+
+def cog(path: Path, values: np.ndarray) -> None:
+    """A cloud-optimised GeoTIFF."""
+    path.parent.mkdir(exist_ok=True)
+    place = {"crs": CRS.from_epsg(32633), "transform": Affine(10, 0, 300_000, 0, -10, 5_300_000)}
+    count, height, width = values.shape
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", count=count, height=height, width=width, dtype="uint16", **place) as plain:
+            plain.write(values.astype("uint16"))
+        copy(memory.name, path, driver="COG", compress="deflate")
+
+
+def served(url: str) -> dict[str, object]:
+    """A config whose rasters are on a server."""
+    return {
+        "data": {
+            "name": "moor",
+            "sensors": {"optical": {"bands": 4}, "radar": {"bands": 2}},
+            "classes": ["mud", "reed"],
+            "allow": ["network"],
+            "scenes": {
+                "moor": {"sensors": {it: f"{url}/{it}.tif" for it in ("optical", "radar")}, "labels": "labels.tif"},
+            },
+            "split": {"by": "block"},
+        }
+    }
+
+
+MEASURES = {"planned": (planned, 1000), "batched": (batched, 10_000), "started": (started, 10_000), "executed": (executed, 200)}
+MEASURES |= {"sent": (sent, 2048)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--plan", type=int, default=1000, metavar="N", help="scenes to plan (default 1000)")
-    parser.add_argument("--execute", type=int, default=200, metavar="N", help="scenes to prepare (default 200)")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="WHAT", help=", ".join(MEASURES))
+    parser.add_argument("--scenes", type=int, metavar="N", help="how many scenes (of what is sent: pixels of a side)")
     arguments = parser.parse_args()
-    for what, count in ((planned, arguments.plan), (executed, arguments.execute)):
-        if count:
-            print(json.dumps({"what": what.__name__, **{key: round(value, 2) for key, value in what(count).items()}}), flush=True)
+    for name in arguments.only:
+        measure, usual = MEASURES[name]
+        found = measure(arguments.scenes or usual)
+        print(json.dumps({"what": name, **{key: round(value, 2) for key, value in found.items()}}), flush=True)
 
 
 if __name__ == "__main__":
