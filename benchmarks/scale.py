@@ -7,6 +7,7 @@ python benchmarks/scale.py --only planned --scenes 3000
 
 import argparse
 import json
+import os
 import re
 import resource
 import subprocess
@@ -27,6 +28,19 @@ ROOT = Path(__file__).parents[1]
 BESIDE = ("Snakefile", "constraints.txt", "dis2", "profiles", "workflow")
 SIDE = 64
 """Pixels of a tiny scene's side."""
+NOTHING = """#!/bin/bash
+stage=$3
+while [ $# -gt 0 ]; do
+    case $1 in --out) out=$2 ;; --picture) touch "$2" ;; esac
+    shift
+done
+case $stage in
+    simulate) touch "$out"/{optical,sar,dsm,labels}.tif "$out/truth.json" ;;
+    tile) mkdir "$out" && touch "${out%.zarr}.manifest.json" ;;
+    *) touch "$out" ;;
+esac
+"""
+"""Takes the place of Python for the stages."""
 
 
 def project(folder: Path, scenes: int) -> None:
@@ -41,12 +55,13 @@ def project(folder: Path, scenes: int) -> None:
     (folder / "config/config.yaml").write_text(json.dumps(config))  # YAML too, and read much faster
 
 
-def run(folder: Path, *words: str) -> tuple[dict[str, float], str]:
+def run(folder: Path, *words: str, path: str = "") -> tuple[dict[str, float], str]:
     """Seconds, CPU seconds and the largest process of a command and all that it starts, and what it says."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *words],
         cwd=folder,
+        env={**os.environ, "PATH": path + os.environ["PATH"]},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -84,6 +99,19 @@ def started(scenes: int) -> dict[str, float]:
         project(folder, scenes)
         cost, _ = run(folder, "results/tiny/checked/s00001.json", "-n", "--quiet", "rules")
         return {"scenes": scenes, **cost}
+
+
+def hollow(scenes: int) -> dict[str, float]:
+    """What Snakemake alone costs to prepare scenes: stages do nothing but make their files, without a byte in them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project(folder, scenes)
+        (folder / "bin").mkdir()
+        (folder / "bin/python").write_text(NOTHING)
+        (folder / "bin/python").chmod(0o755)
+        cost, _ = run(folder, "prepare", path=f"{folder}/bin:")
+        jobs = sum(1 for _ in (folder / "results/tiny/benchmarks").rglob("*.tsv"))
+        return {"scenes": scenes, "jobs": jobs, **cost, "cpu_ms_a_job": 1000 * cost["cpu_seconds"] / jobs}
 
 
 def executed(scenes: int) -> dict[str, float]:
@@ -162,8 +190,8 @@ def served(url: str) -> dict[str, object]:
     }
 
 
-MEASURES = {"planned": (planned, 1000), "batched": (batched, 10_000), "started": (started, 10_000), "executed": (executed, 200)}
-MEASURES |= {"sent": (sent, 2048)}
+MEASURES = {"planned": (planned, 1000), "batched": (batched, 10_000), "started": (started, 10_000), "hollow": (hollow, 200)}
+MEASURES |= {"executed": (executed, 200), "sent": (sent, 2048)}
 
 
 def main() -> None:

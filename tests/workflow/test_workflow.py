@@ -135,6 +135,9 @@ def test_an_edit_of_a_rival_trains_only_that_rival(done):
 @pytest.mark.parametrize(
     ("old", "new", "jobs"),
     [
+        ("  seed: 3", "  seed: 4", every("Simulating {}") | CHECKING),
+        ("model:\n", "grid: {registration: {enabled: false}}\nmodel:\n", CHECKING),
+        ("  depth: 1", "  depth: 2", TRAINING | SCORING | MAPPING | REPORT),
         ("save_every: 3", "save_every: 3\n  weights: {logits: 0.5}", TRAINING | SCORING | MAPPING | REPORT),
         ("evaluation:\n", "evaluation:\n  bins: 10\n", SCORING | REPORT),
         ("prediction:\n", "prediction:\n  overlap: 0.5\n", MAPPING | REPORT),
