@@ -6,9 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,34 @@ def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, cap
     named = str(path if ".zarr" not in file else MADE / file.split(".zarr")[0])
     assert len(said) == 1 and named.removesuffix(".manifest.json") in said[0], said
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+@contextmanager
+def changing(file: Path) -> Iterator[None]:
+    """Something writes to a file all the time."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.001):
+            os.utime(file)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(("stage", "scene"), [("check", "ant"), ("register", "ant"), ("tile", "ant"), ("predict", "cat")])
+def test_a_raster_that_changes_while_it_is_read_is_one_line(done, tmp_path, monkeypatch, capsys, stage, scene):
+    monkeypatch.chdir(done.folder)
+    raster = MADE / "scenes" / scene / "sar.tif"
+    with changing(raster):
+        assert ran(stage, tmp_path / "out") == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dis2 ")]
+    assert said == [f"dis2 {stage}: {raster}: changed while it was read; run the same command again when it is whole"]
 
 
 def test_broken_scenes_are_skipped_if_that_is_wanted_and_the_report_names_them(done):
