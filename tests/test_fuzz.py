@@ -60,6 +60,15 @@ def test_any_bytes_are_a_config_or_told_in_a_line(tmp_path, content):
         assert str(error).startswith(f"{file}: ") and "\n" not in str(error)
 
 
+@pytest.mark.parametrize("tag", ["python/object/apply:os.system", "python/object/new:os.system", "python/name:os.system"])
+def test_a_config_runs_no_code(tmp_path, tag):
+    file = tmp_path / "bad.yaml"
+    file.write_text(f"data: !!{tag} ['touch {tmp_path}/ran']\n")
+    with pytest.raises(UserError, match=rf"^{file}: line 1: not YAML \(could not determine a constructor"):
+        read_yaml(file)
+    assert not (tmp_path / "ran").exists()
+
+
 NAMES = ["../up", "a/b", "/abs", "..", ".", "", "a b", "<script>", "$(touch it)", "a\nb", 'a"b', "a'b", "a;b", "a{b}", "x" * 81]
 
 

@@ -89,7 +89,9 @@ def show(findings: Findings, store: Store, scene: str) -> Shown:
         shown.truth = shown.add("truth", class_png(truth, data.colors))
     for method in _by_lead(findings, [path.parent.name for path in (findings.results / "maps").glob(f"*/{scene}")]):
         folder = findings.results / "maps" / method / scene
-        files = maps_made(folder)
+        if not (files := maps_made(folder)):
+            findings.notes.append(f"The maps of {scene} by {method} are not shown: no manifest tells that they are whole.")
+            continue
         there = [name for name in findings.combinations if f"{name}.tif" in files]
         shown.maps[method] = {name: _map(shown, folder, files, method, name, grid, truth, data.colors) for name in there}
     return shown

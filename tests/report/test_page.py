@@ -214,6 +214,7 @@ def test_without_any_evaluation_one_line_names_the_folder(data: Data, tmp_path: 
         ("scenes", "7 were registered."),
         ("models/dis2/0/history.jsonl", "dis2 maps 6 classes"),
         ("maps/dis2/maple/sar+dsm.confidence.tif", "dis2 maps 6 classes"),
+        ("maps/dis2/maple/manifest.json", "The maps of maple by dis2 are not shown: no manifest tells that they are whole."),
     ],
 )
 def test_what_is_missing_is_said_and_the_rest_is_shown(data: Data, results: Path, gone: str, said: str):

@@ -103,6 +103,18 @@ def test_what_is_deleted_is_not_missed_until_something_needs_it_and_then_made_ag
     assert set(done.planned()) == jobs
 
 
+def test_an_edited_store_runs_nothing_for_whoever_reads_it_refuses_it(done):
+    chunk = done.path("results/tiny/tiles/cat.zarr/sar/c/0/0/0")
+    chunk.write_bytes(chunk.read_bytes()[::-1])
+    assert done.planned() == {}
+    done.edit("config/tiny.yaml", "evaluation:\n", "evaluation:\n  bins: 10\n")
+    ran = done.run("--until", "evaluate", "--config", "methods=[dis2]")
+    said = [line for line in ran.stdout.splitlines() if line.startswith("dis2 evaluate: ")]
+    assert ran.returncode == 1 and len(set(said)) == 1 and "cat.zarr: sar/c/0/0/0 does not fit the manifest" in said[0], (
+        ran.stdout
+    )
+
+
 def test_other_values_in_a_raster_prepare_its_scene_and_run_what_follows(done):
     raster = done.path("results/tiny/scenes/cat/sar.tif")
     with rasterio.open(raster, "r+") as target:
