@@ -58,7 +58,9 @@ def evaluate(
     likeness = Similarity(_teacher(teacher, model, data, where)) if teacher and settings.similarity else None
     loss = _partial(scenes, model, settings, zeros)
     observers = [observer for observer in (blocks, likeness, loss) if observer is not None]
-    scorer = Scorer(scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers)
+    scorer = Scorer(
+        scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers, model.card.temperatures
+    )
     if split == "test":
         opened(tiles, folder, model.card.method, model.card.seed)
     with bar(len(windows), f"evaluate {model.card.method}", "window") as progress:
@@ -101,6 +103,7 @@ def described(
         name: {
             **_scored(count.primary, count.calibration, classes),
             "all_pixels": _scored(count.every, count.calibration_every, classes),
+            "untempered": {"ece": _number(count.untempered.ece)},
         }
         for name, count in counts.items()
     }
@@ -121,6 +124,7 @@ def described(
             "pixels": int(next(iter(counts.values())).primary.sum()),
             "labelled_pixels": int(next(iter(counts.values())).every.sum()),
             "selection": "best mean mIoU over combinations on validation tiles",
+            "temperatures": card.temperatures,
         },
         "combinations": found,
         "summary": _summary(found, tuple(data.sensors)),
