@@ -129,7 +129,7 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
 def compare(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.evaluation.compare import compare
 
-    compare(arguments.first, arguments.second, arguments.json)
+    compare(arguments.first, arguments.second, arguments.folds, arguments.json)
 
 
 def predict(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -330,6 +330,9 @@ def parser() -> argparse.ArgumentParser:
     )
     it.parser.add_argument(
         "second", type=Path, nargs="?", metavar="B", help="another one (default: compare the first method of A with its others)"
+    )
+    it.parser.add_argument(
+        "--folds", type=Path, nargs="+", default=[], metavar="RESULTS", help="the other folds of A's study, whose blocks join A's"
     )
     it.parser.add_argument("--json", action="store_true", help="print JSON")
     it = stages.add(
