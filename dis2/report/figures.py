@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -14,7 +14,8 @@ from dis2.report.findings import Document, Findings
 from dis2.report.markup import render
 from dis2.report.tables import LOSSES, Table, lost, reliable
 
-WIDTH = 560
+WIDTH = 400  # of a phone: there text is as large as beside the drawing
+LETTER = 7.3  # how wide a letter may be
 STYLES = 6  # colours, dashes and marks that tell series apart; the seventh series looks like the first
 
 
@@ -77,12 +78,28 @@ def axis(values: Sequence[float], start: float, end: float) -> Axis:
     return Axis(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end)
 
 
+def broken(name: str, most: int = 16) -> list[str]:
+    """A combination in lines of at most so many letters, if its sensors let it, each but the last ending with a plus."""
+    rows: list[str] = []
+    for part in name.split("+"):
+        if rows and len(rows[-1]) + len(part) + 1 <= most:
+            rows[-1] += f"+{part}"
+        else:
+            rows.append(part)
+    return [*(f"{row}+" for row in rows[:-1]), rows[-1]]
+
+
+def room(lines: Iterable[str]) -> int:
+    """How much a column of texts takes."""
+    return round(10 + LETTER * max(map(len, lines), default=0))
+
+
 def lines(name: str, title: str, alternative: str, series: Sequence[Series], x_label: str, y_label: str) -> Figure | None:
     """Lines over a common x; nothing where there are no points."""
     shown = [one for one in series if one.points]
     if not shown:
         return None
-    height = 320
+    height = 290
     across = axis([x for one in shown for x, _ in one.points], 52, WIDTH - 14)
     up = axis([y for one in shown for _, y in one.points], height - 46, 14)
     paths = [(one, [(across(x), up(y)) for x, y in one.points]) for one in shown]
@@ -122,15 +139,17 @@ def panels(
     shown = [panel for panel in shown if any(one.points for one in panel.series)]
     if not shown:
         return None
-    wide, high = WIDTH // 2, 216
+    titles = {panel.title: broken(panel.title, 24) for panel in shown}
+    wide, head = WIDTH // 2, 14 + 15 * max(map(len, titles.values()))
+    high = 170 + head
     points = [point for panel in shown for one in panel.series for point in one.points]
     across = axis([x for x, _ in points] + [0, 100] * diagonal, 48, wide - 12)
-    up = axis([y for _, y in points] + [0, 100] * diagonal, high - 44, 28)
+    up = axis([y for _, y in points] + [0, 100] * diagonal, high - 44, head)
     placed = [
         (
             wide * (i % 2),
             high * (i // 2),
-            panel.title,
+            titles[panel.title],
             [(one, [(across(x), up(y)) for x, y in one.points]) for one in panel.series],
         )
         for i, panel in enumerate(shown)
@@ -202,21 +221,29 @@ def differences(findings: Findings) -> Figure | None:
     """How far the lead is above each rival on every combination, with the interval; hollow where that is not distinguishable."""
     if not findings.comparisons:
         return None
-    left, line, gap, top = 150, 15, 12, 10
-    names = [*findings.combinations, MEAN]
+    names = {name: broken(name) for name in (*findings.combinations, MEAN)}
     rivals = list(findings.comparisons.items())
+    left, line, gap, top = room(row for rows in names.values() for row in rows), 15, 12, 10
+    block = line * max(len(rivals), *map(len, names.values()))
     rows, marks = [], []
-    for i, name in enumerate(names):
-        start = top + i * (line * len(rivals) + gap)
-        rows.append((name, start + line * len(rivals) / 2, start + line * len(rivals) + gap / 2))
+    for i, (name, texts) in enumerate(names.items()):
+        start = top + i * (block + gap)
+        rows.append((texts, start + block / 2, start + block + gap / 2))
         for j, (rival, comparison) in enumerate(rivals):
             d = comparison.differences[name]
             spread = (100 * d.mean, 100 * d.mean) if d.low is None or d.high is None else (100 * d.low, 100 * d.high)
             text = f"{name}, beside {rival}: {100 * d.mean:+.1f} points ({spread[0]:+.1f} to {spread[1]:+.1f}), {d.verdict}"
             marks.append(
-                (start + line * (j + 0.5), 100 * d.mean, spread, findings.methods.index(rival) % STYLES, d.verdict, text)
+                (
+                    start + block / 2 + line * (j - len(rivals) / 2 + 0.5),
+                    100 * d.mean,
+                    spread,
+                    findings.methods.index(rival) % STYLES,
+                    d.verdict,
+                    text,
+                )
             )
-    height = round(top + len(names) * (line * len(rivals) + gap) + 44)
+    height = round(top + len(names) * (block + gap) + 44)
     across = axis([0.0, *(value for _, _, spread, *_ in marks for value in spread)], left + 12, WIDTH - 18)
     title = f"How far {findings.lead} is above each rival"
     alternative = (
@@ -236,7 +263,7 @@ def differences(findings: Findings) -> Figure | None:
         ],
         title=title,
         alternative=alternative,
-        legend=[(f"{findings.lead} − {rival}", findings.methods.index(rival) % STYLES) for rival, _ in rivals],
+        legend=[(rival, findings.methods.index(rival) % STYLES) for rival, _ in rivals],
         x_label="difference of mIoU (points)",
     )
     return Figure("beside", title, alternative, svg)
@@ -244,8 +271,8 @@ def differences(findings: Findings) -> Figure | None:
 
 def combination_scores(findings: Findings) -> Figure:
     """A row per combination, a mark per method: how far each falls as sensors go."""
-    left, row, top = 150, 26, 12
-    names = findings.combinations
+    names = {name: broken(name) for name in findings.combinations}
+    left, row, top = room(row for rows in names.values() for row in rows), 8 + 18 * max(map(len, names.values())), 12
     scores = {
         (method, name): 100 * score.mean
         for method in findings.methods
@@ -259,17 +286,17 @@ def combination_scores(findings: Findings) -> Figure:
     across = axis(
         [*scores.values(), *(value for values in seeds.values() for value in values)] or [0.0, 1.0], left + 12, WIDTH - 18
     )
-    rows = [(name, top + row * i + row / 2) for i, name in enumerate(names)]
+    places = {name: top + row * i + row / 2 for i, name in enumerate(names)}
     marks = [
         (across(scores[method, name]), y, style % STYLES, f"{method}, {name}: {scores[method, name]:.1f} %")
         for style, method in enumerate(findings.methods)
-        for name, y in rows
+        for name, y in places.items()
         if (method, name) in scores
     ]
     dots = [
         (across(value), y, style % STYLES)
         for style, method in enumerate(findings.methods)
-        for name, y in rows
+        for name, y in places.items()
         if len(seeds.get((method, name), [])) > 1
         for value in seeds[method, name]
     ]
@@ -282,7 +309,7 @@ def combination_scores(findings: Findings) -> Figure:
         height=height,
         left=left,
         across=across,
-        rows=rows,
+        rows=[(texts, places[name]) for name, texts in names.items()],
         marks=marks,
         dots=dots,
         title=title,
@@ -310,9 +337,9 @@ def failure_curves(findings: Findings) -> Figure | None:
 
 def heat_map(name: str, table: Table) -> Figure:
     """A table of differences as coloured cells: more of one colour, the more is lost; another where something is won."""
-    left, wide, row = 130, 76, 30
-    columns, rows = table.columns[1:], table.rows
-    top = 22 + 14 * max(name.count("+") + 1 for name in columns)
+    columns, rows = [broken(name, 1) for name in table.columns[1:]], table.rows
+    left, row, top = room(str(line[0]) for line in rows), 30, 22 + 14 * max(map(len, columns))
+    wide = max(52, room(part for parts in columns for part in parts) - 6)
     values = [abs(cell.value) for cells in rows for cell in cells[1:] if isinstance(cell.value, float)]
     largest = max([*values, 1e-9])
     cells = [

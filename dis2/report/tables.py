@@ -29,7 +29,8 @@ class Cell:
             return "–"
         if isinstance(self.value, str):
             return self.value
-        number = f"{self.value:{'+' if self.signed else ''},.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
+        value = round(self.value, self.digits) + 0.0  # no minus before zero
+        number = f"{value:{'+' if self.signed else ''},.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
         return f"{number} ± {self.half:.{self.digits}f}" if self.half is not None else number
 
 
