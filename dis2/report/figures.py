@@ -335,6 +335,19 @@ def failure_curves(findings: Findings) -> Figure | None:
     )
 
 
+def quality(findings: Findings) -> Figure | None:
+    """Mean mIoU beside the arithmetic of a window with every sensor."""
+    series = []
+    for style, method in enumerate(findings.methods):
+        work, score = (
+            findings.over_seeds(method, "cost", findings.full, "gflops"),
+            findings.over_seeds(method, "summary", "mean_miou"),
+        )
+        series.append(Series(method, style, [(work.mean, 100 * score.mean)] if work and score else []))
+    alternative = "A mark per method: the higher the better, the further left the cheaper; the table of costs has the numbers."
+    return lines("quality", "Quality beside cost", alternative, series, "GFLOP a window, every sensor", "mean mIoU (%)")
+
+
 def heat_map(name: str, table: Table) -> Figure:
     """A table of differences as coloured cells: more of one colour, the more is lost; another where something is won."""
     columns, rows = [broken(name, 1) for name in table.columns[1:]], table.rows

@@ -24,7 +24,7 @@ from dis2.report.figures import Figure
 from dis2.report.findings import Findings, read_findings
 from dis2.report.markup import render
 from dis2.report.pictures import data_uri, smaller_png
-from dis2.report.sentences import summary
+from dis2.report.sentences import likeness, summary
 from dis2.report.tables import Table
 from dis2.report.viewer import Shown, shown_scenes, viewer_data, within_budget
 
@@ -75,6 +75,7 @@ def report(
         title=settings.title or data.name,
         findings=findings,
         sentences=summary(findings),
+        likeness=likeness(findings),
         tables=made,
         figures=drawn,
         partial=[name for name in drawn if name.startswith("partial-")],
@@ -119,6 +120,7 @@ def all_figures(findings: Findings, made: dict[str, Table]) -> list[Figure]:
         figures.failure_curves(findings),
         *(figures.degradation(findings, kind) for kind in tables.LOSSES),
         figures.reliability_diagrams(findings),
+        figures.quality(findings),
     ]
     heat = [figures.heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
     return [*(figure for figure in drawn if figure), *heat, *figures.training_curves(findings)]
@@ -154,6 +156,7 @@ def protocol(findings: Findings, data: Data) -> dict[str, str]:
     first = next(iter(findings.evaluations[findings.lead].values()))
     told: dict[str, Any] = {"split": first.get("split"), "scenes": ", ".join(first.get("scenes") or [])}
     told |= first.get("protocol") or {}
+    told["overlap"] = "of tiles: none counts; the last ones move inwards, and each pixel is scored once"
     told["classes"] = ", ".join(findings.classes)
     told["sensors"] = ", ".join(findings.sensors)
     told |= files_used(data)

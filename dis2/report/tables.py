@@ -292,7 +292,7 @@ def class_scores(findings: Findings) -> Table:
 
 
 COSTS = {
-    "parameters": ("parameters (million)", 1e-6, 2),
+    "parameters": ("stored parameters (million)", 1e-6, 2),
     "steps": ("steps", 1, 0),
     "best_step": ("best step", 1, 0),
     "seconds": ("training (s)", 1, 0),
@@ -301,7 +301,7 @@ COSTS = {
 
 
 def cost(findings: Findings) -> Table:
-    """What every model took, as its card and its evaluation tell; means over seeds."""
+    """What every model took beside what it is worth, as its card and its evaluation tell; means over seeds."""
     methods = list(dict.fromkeys([*findings.methods, *findings.cards]))
     known = {(method, key): estimate(_costs(findings, method, key)) for method in methods for key in COSTS}
     keys = [key for key in COSTS if any(known[method, key] for method in methods)]
@@ -312,9 +312,26 @@ def cost(findings: Findings) -> Table:
             for key in keys
         ]
         seeds = findings.evaluations.get(method) or findings.cards[method]
-        rows.append((Cell(method), *cells, Cell(", ".join(map(str, seeds)))))
-    caption = "Cost of each model, mean over its seeds. What starts from a teacher needs the teacher's training too."
-    return Table("cost", caption, ("method", *(COSTS[key][0] for key in keys), "seeds"), tuple(rows))
+        rows.append((Cell(method), *_worth(findings, method), *cells, Cell(", ".join(map(str, seeds)))))
+    caption = (
+        "What each model is worth and costs, mean over its seeds: mIoU over combinations in percent; parameters read and 10⁹ "
+        "operations of a window with every sensor. What starts from a teacher needs the teacher's training too."
+    )
+    return Table("cost", caption, ("method", *WORTH, *(COSTS[key][0] for key in keys), "seeds"), tuple(rows))
+
+
+WORTH = ("mean mIoU", "GFLOP a window", "read parameters (million)")
+
+
+def _worth(findings: Findings, method: str) -> list[Cell]:
+    """Mean mIoU, and what inference with every sensor takes."""
+    keys = ("summary", "mean_miou"), ("cost", findings.full, "gflops"), ("cost", findings.full, "parameters")
+    found = [findings.over_seeds(method, *key) if method in findings.evaluations else None for key in keys]
+    factors = (100, 1), (1, 2), (1e-6, 2)
+    return [
+        Cell(None) if value is None else Cell(factor * value.mean, digits=digits)
+        for value, (factor, digits) in zip(found, factors, strict=True)
+    ]
 
 
 def _costs(findings: Findings, method: str, key: str) -> list[float | None]:
