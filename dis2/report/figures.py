@@ -94,13 +94,15 @@ def room(lines: Iterable[str]) -> int:
     return round(10 + LETTER * max(map(len, lines), default=0))
 
 
-def lines(name: str, title: str, alternative: str, series: Sequence[Series], x_label: str, y_label: str) -> Figure | None:
+def lines(
+    name: str, title: str, alternative: str, series: Sequence[Series], x_label: str, y_label: str, from_zero: bool = False
+) -> Figure | None:
     """Lines over a common x; nothing where there are no points."""
     shown = [one for one in series if one.points]
     if not shown:
         return None
     height = 290
-    across = axis([x for one in shown for x, _ in one.points], 52, WIDTH - 14)
+    across = axis([x for one in shown for x, _ in one.points] + [0] * from_zero, 52, WIDTH - 14)
     up = axis([y for one in shown for _, y in one.points], height - 46, 14)
     paths = [(one, [(across(x), up(y)) for x, y in one.points]) for one in shown]
     svg = render(
@@ -336,16 +338,19 @@ def failure_curves(findings: Findings) -> Figure | None:
 
 
 def quality(findings: Findings) -> Figure | None:
-    """Mean mIoU beside the arithmetic of a window with every sensor."""
-    series = []
+    """Mean mIoU beside the arithmetic of a window with every sensor; nothing where that is the same for all."""
+    series, works = [], []
     for style, method in enumerate(findings.methods):
-        work, score = (
-            findings.over_seeds(method, "cost", findings.full, "gflops"),
-            findings.over_seeds(method, "summary", "mean_miou"),
-        )
-        series.append(Series(method, style, [(work.mean, 100 * score.mean)] if work and score else []))
+        work = findings.over_seeds(method, "cost", findings.full, "gflops")
+        score = findings.over_seeds(method, "summary", "mean_miou")
+        if work and score:
+            works.append(work.mean)
+            series.append(Series(method, style, [(work.mean, 100 * score.mean)]))
+    if not works or max(works) < 1.05 * min(works):
+        return None
     alternative = "A mark per method: the higher the better, the further left the cheaper; the table of costs has the numbers."
-    return lines("quality", "Quality beside cost", alternative, series, "GFLOP a window, every sensor", "mean mIoU (%)")
+    label = "GFLOP a window, every sensor"
+    return lines("quality", "Quality beside cost", alternative, series, label, "mean mIoU (%)", from_zero=True)
 
 
 def heat_map(name: str, table: Table) -> Figure:

@@ -113,7 +113,7 @@ def evaluation(method: str, seed: int, quality: float) -> dict:
         "blocks": {**blocks, "hit": hit, "predicted": predicted},
         "similarity": {name: {str(level): 0.4 + 0.05 * level + 0.1 * name.count("+") for level in range(1, 5)} for name in found},
         "partial": partial(miou, rng),
-        "cost": {name: {"parameters": 1_000_000, "gflops": 2.5 + name.count("+")} for name in found},
+        "cost": {name: {"parameters": 1_000_000, "gflops": 2 + quality + name.count("+")} for name in found},
         "summary": {
             "mean_miou": float(np.mean(list(miou.values()))),
             "worst": {"combination": worst, "miou": miou[worst]},

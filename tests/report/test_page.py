@@ -101,7 +101,7 @@ def test_other_tables_hold_the_numbers_of_the_results(page: Path, results: Path)
             assert float(row[name]) == pytest.approx(100 * (full[row["class"]] - entry["scores"]["iou"][row["class"]]), abs=1e-4)
     expected = [float(value) for value in list(read_csv(page, "expected")[0].values())[1:]]
     assert expected == pytest.approx([100 * value for value in document["summary"]["expected"].values()], abs=1e-4)
-    worth = [f"{100 * document['summary']['mean_miou']:.1f}", "4.50", "1.00"]
+    worth = [f"{100 * document['summary']['mean_miou']:.1f}", "4.86", "1.00"]
     assert cells(page, "cost")[0] == ["dis2", *worth, "1.23", "800", "700", "251", "0"]
     assert (page.parent / "figures/quality.svg").read_text().count('class="mark"') == 2 * 3
     calibration = read_csv(page, "calibration")[0]
@@ -399,6 +399,16 @@ def test_pictures_of_the_viewer_have_a_palette_and_at_most_768_pixels_a_side(pag
     for height, width in ((1, 1), (768, 769), (20_000, 3), (3000, 1537)):
         step = step_of(height, width)
         assert -(-max(height, width) // step) <= 768 < max(height, width) / max(step - 1, 1e-9)
+
+
+def test_quality_is_drawn_beside_cost_only_where_methods_differ_in_it(data: Data, results: Path):
+    for method in ("dis2", "sensor-dropout", "teacher-zeros"):
+        document = scores(results, method)
+        document["cost"]["optical+sar+dsm"]["gflops"] = 3.0
+        write(results / f"evaluation/{method}/0.json", document)
+    report(data, SETTINGS, results, results / "report/index.html")
+    assert not (results / "report/figures/quality.svg").exists()
+    assert {row["GFLOP a window"] for row in read_csv(results / "report/index.html", "cost")} == {"3"}
 
 
 def test_scenes_that_would_make_the_page_too_large_are_files_beside_it(data: Data, results: Path, monkeypatch):
