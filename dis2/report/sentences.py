@@ -77,7 +77,8 @@ def likeness(findings: Findings) -> str:
         found = [findings.over_seeds(method, "similarity", name, level) for name in fewer for level in levels]
         if known := [value.mean for value in found if value is not None]:
             said.append(f"{statistics.mean(known):.2f} for {method}")
-    return f"On average over levels and over combinations that lack a sensor, it is {listed(said)}." if said else ""
+    where = "On average over levels and over combinations that lack a sensor"
+    return f"{where}, the likeness is {listed(said)}. It tells how close they are, not how good." if said else ""
 
 
 def certainty(findings: Findings) -> str:

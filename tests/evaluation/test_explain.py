@@ -16,9 +16,13 @@ from dis2.evaluation import explain as module
 from dis2.evaluation.evaluate import evaluate
 from dis2.evaluation.explain import Canvas, explain, flattened, margins
 from dis2.files import read_json, write_json
-from dis2.models.files import load
+from dis2.models.files import load, save
+from dis2.models.registry import METHODS
 from dis2.raster.grid import windows
 from dis2.tiles.cut import cut
+from tests.models.rivals.test_specialist import saved
+from tests.models.test_files import card
+from tests.models.tester import fresh, sensors_of
 from tests.prediction.scenes import TRUST, written
 from tests.training.tiny import CLASSES, SENSORS
 
@@ -110,6 +114,21 @@ def test_of_a_model_without_class_attention_the_rest_is_told_and_that_it_is_left
     ]
     assert list(told["without_sensor"]) == list(SENSORS) and len(np.load(tmp_path / "found" / "attention.npy")) == 0
     assert {path.stem for path in tmp_path.glob("found/pictures/*")} == {"losses", "sensors"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_tells_what_each_sensor_gives(method, tmp_path):
+    sensors = sensors_of(method)
+    if method == "specialist":
+        folder = saved(tmp_path / "model")
+    else:
+        save(folder := tmp_path / "model", fresh(method).float(), card(method, sensors=sensors))
+    data, _ = written(tmp_path)
+    dog = data.scenes["dog"].model_copy(update={"sensors": {s: data.scenes["dog"].sensors[s] for s in sensors}})
+    some = data.model_copy(update={"sensors": {s: data.sensors[s] for s in sensors}, "scenes": {"dog": dog}})
+    told = explained(folder, tmp_path, some)
+    assert list(told["without_sensor"]) == list(sensors) and sum(told["pixels"].values()) > 0
+    assert any(loss["margin"] for loss in told["without_sensor"]["echo"].values())
 
 
 def test_without_labels_the_map_of_all_sensors_stands_for_the_truth(model, tmp_path):

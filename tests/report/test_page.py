@@ -360,7 +360,7 @@ def test_similarity_to_the_teacher_is_a_row_for_each_level(page: Path, results: 
 
 def test_the_gap_to_the_teacher_is_told_in_words(page: Path):
     """0.4 + 0.05 l + 0.1 for each further sensor: over levels 1 to 4 and six combinations, three of two sensors."""
-    (said,) = re.findall(r"it is (.*) for dis2, (.*) for sensor-dropout and (.*) for teacher-zeros\.", page.read_text())
+    (said,) = re.findall(r"likeness is (.*) for dis2, (.*) for sensor-dropout and (.*) for teacher-zeros\.", page.read_text())
     assert [float(value) for value in said] == pytest.approx([0.575] * 3, abs=0.006)
 
 
