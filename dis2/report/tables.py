@@ -118,10 +118,9 @@ def comparison(findings: Findings) -> Table:
 
 def beside(findings: Findings) -> Table:
     """By how far the lead is above each rival on every combination, with the interval of the difference."""
-    shown = [*findings.combinations, MEAN]
     rows = []
-    for rival, comparison in findings.comparisons.items():
-        gaps = [comparison.differences[name] for name in shown]
+    for name in (*findings.combinations, MEAN):
+        gaps = [comparison.differences[name] for comparison in findings.comparisons.values()]
         cells = [
             Cell(
                 100 * gap.mean,
@@ -131,12 +130,12 @@ def beside(findings: Findings) -> Table:
             )
             for gap in gaps
         ]
-        rows.append((Cell(rival), *cells))
+        rows.append((Cell(name), *cells))
     caption = (
         f"Percent points of mIoU by which {findings.lead} is above each rival; ± is half the width of the paired 95 % interval "
         "over blocks of pixels and seeds. ● marks what is distinguishable from 0 after Holm's correction."
     )
-    return Table("beside", caption, ("rival", *shown), tuple(rows))
+    return Table("beside", caption, ("combination", *findings.comparisons), tuple(rows))
 
 
 def expected(findings: Findings) -> Table:

@@ -293,11 +293,12 @@ def test_where_nothing_was_looked_for_nothing_is_said_to_be_refused(data, result
 def test_the_comparison_is_told_in_words_in_a_table_and_in_a_figure(data: Data, page: Path, results: Path):
     text, found = page.read_text(), read_findings(data, results).comparisons
     assert list(found) == ["sensor-dropout", "teacher-zeros"]
-    for (rival, comparison), row in zip(found.items(), read_csv(page, "beside"), strict=True):
-        assert row["rival"] == rival and list(row)[-2] == MEAN
+    rows = {row["combination"]: row for row in read_csv(page, "beside")}
+    for rival, comparison in found.items():
+        assert list(rows) == list(comparison.differences) and list(rows)[-1] == MEAN
         for name, gap in comparison.differences.items():
-            assert float(row[name]) == pytest.approx(100 * gap.mean, abs=1e-4)
-            assert float(row[f"{name} half-width of 95 % interval"]) == pytest.approx(50 * (gap.high - gap.low), abs=1e-4)
+            assert float(rows[name][rival]) == pytest.approx(100 * gap.mean, abs=1e-4)
+            assert float(rows[name][f"{rival} half-width of 95 % interval"]) == pytest.approx(50 * (gap.high - gap.low), abs=1e-4)
         gap = comparison.differences[MEAN]
         assert gap.verdict == "leads" and f"dis2 leads {rival} in mean mIoU (+{100 * gap.mean:.1f} points" in text
     assert (page.parent / "figures/beside.svg").read_text().count('class="span"') == 16
