@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dis2.errors import UserError
 from dis2.files import read_json
-from dis2.report.figures import Figure, heat_map
+from dis2.report.charts import Figure, heat_map
 from dis2.report.findings import Document, Findings
 from dis2.report.pictures import confidence_png
 from dis2.report.sentences import listed

@@ -12,6 +12,7 @@ from dis2.config.data import Data
 from dis2.config.report import ReportSettings
 from dis2.files import whole
 from dis2.report import figures, tables
+from dis2.report.charts import Figure, heat_map
 from dis2.report.explained import (
     Explained,
     attention_pictures,
@@ -20,7 +21,6 @@ from dis2.report.explained import (
     read_explained,
     told_of,
 )
-from dis2.report.figures import Figure
 from dis2.report.findings import Findings, read_findings
 from dis2.report.markup import render
 from dis2.report.pictures import data_uri, smaller_png
@@ -122,7 +122,7 @@ def all_figures(findings: Findings, made: dict[str, Table]) -> list[Figure]:
         figures.reliability_diagrams(findings),
         figures.quality(findings),
     ]
-    heat = [figures.heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
+    heat = [heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
     return [*(figure for figure in drawn if figure), *heat, *figures.training_curves(findings)]
 
 
