@@ -33,7 +33,7 @@ class Plan:
         self.specialists = tuple(method for method in run.methods if method in specialists)
         self.folder = run.folder.as_posix()
         self.seed = run.seeds[0]
-        self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps]))
+        self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps, *run.explained]))
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -44,6 +44,12 @@ class Plan:
     def scored(self) -> tuple[str, ...]:
         """What is evaluated: every method, and the teacher as the measure of what robustness is worth."""
         return (*self.run.methods, *([ZEROS] if "teacher" in self.trained else []))
+
+    @property
+    def explained(self) -> list[str]:
+        """Method and scene of what is explained: by the project's own method, or else the first."""
+        method = "dis2" if "dis2" in self.run.methods else self.run.methods[0]
+        return [f"{method}/{scene}" for scene in self.run.explained]
 
     @property
     def combinations(self) -> tuple[str, ...]:

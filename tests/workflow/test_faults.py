@@ -26,6 +26,7 @@ STAGES: dict[str, Callable[[Path], list[object]]] = {
     "distill": lambda out: ["--teacher", MADE / "models/teacher/0", *TRAINING, "--out", out / "model"],
     "evaluate": lambda out: [MADE / "models/dis2/0", "--tiles", MADE / "tiles", "--out", out / "0.json"],
     "predict": lambda out: [MADE / "models/dis2/0", *MAPPING, "--out", out],
+    "explain": lambda out: [MADE / "models/dis2/0", *MAPPING[:4], "--out", out],
     "report": lambda out: ["--results", MADE, "--out", out / "index.html"],
 }
 """The stages by hand, on what a run has made."""
@@ -39,6 +40,7 @@ RESULTS = (
     "models/*/*/weights.*",
     "evaluation/*/*",
     "maps/*/*/*",
+    "explained/*/*/*.*",
 )
 """What is the same, byte by byte, however often a run was killed; other files tell how long something took."""
 KILLER = """
@@ -125,6 +127,7 @@ def flip(content: bytes) -> bytes:
         ("models/dis2/0/weights.safetensors", "evaluate"),
         ("models/dis2/0/model.json", "predict"),
         ("evaluation/dis2/0.json", "report"),
+        ("explained/dis2/cat/explanation.json", "report"),
     ],
 )
 def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, capsys, file, stage, damage):

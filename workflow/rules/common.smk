@@ -111,6 +111,11 @@ def maps():
     ]
 
 
+def explanations():
+    """What the report tells of sensors and resolutions."""
+    return [results(f"explained/{it}/{name}") for it in PLAN.explained for name in ("explanation.json", "attention.npy")]
+
+
 wildcard_constraints:
     scene=one_of(PLAN.data.scenes),
     method=one_of([*PLAN.trained, *PLAN.scored]),
