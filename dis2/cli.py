@@ -138,7 +138,7 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
 def compare(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.evaluation.compare import compare
 
-    compare(arguments.first, arguments.second, arguments.json)
+    compare(arguments.first, arguments.second, arguments.folds, arguments.json)
 
 
 def predict(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -193,7 +193,7 @@ def explain(arguments: argparse.Namespace, settings: Settings) -> None:
 def report(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.report.page import report
 
-    report(settings("data"), settings("report"), arguments.results, arguments.out, arguments.only)
+    report(settings("data"), settings("report"), arguments.results, arguments.out, arguments.only, arguments.explained)
 
 
 def cost(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -332,11 +332,14 @@ def parser() -> argparse.ArgumentParser:
     it = stages.add("explain", explain, "show where a model looks for classes, and what sensors and resolutions tell")
     it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
     it.scene().path("--shifts", "JSON", "result of `dis2 register` for the scene (default: registered on the fly)")
-    it.out("FOLDER", "pictures (PNG), tables (CSV) and explanation.json")
+    it.out("FOLDER", "explanation.json, tables (CSV), attention.npy, and pictures/ (PNG)")
     it = stages.add("report", report, "write the report: one HTML file that works offline")
     it.path("--results", "FOLDER", "results/<dataset>", required=True).out("HTML", "the page")
     it.parser.add_argument(
         "--only", nargs="+", metavar="METHOD/SEED", help="the evaluations to show (default: all that there are)"
+    )
+    it.parser.add_argument(
+        "--explained", nargs="*", metavar="METHOD/SCENE", help="the explanations to show (default: all that there are)"
     )
     it = stages.add(
         "compare", compare, "tell what is better, and whether that could be luck: two results side by side", settings=False
@@ -346,6 +349,9 @@ def parser() -> argparse.ArgumentParser:
     )
     it.parser.add_argument(
         "second", type=Path, nargs="?", metavar="B", help="another one (default: compare the first method of A with its others)"
+    )
+    it.parser.add_argument(
+        "--folds", type=Path, nargs="+", default=[], metavar="RESULTS", help="the other folds of A's study, whose blocks join A's"
     )
     it.parser.add_argument("--json", action="store_true", help="print JSON")
     it = stages.add(

@@ -99,8 +99,12 @@ def digest(path: Path) -> str:
 
 
 def check_digest(path: Path, told: str | None) -> None:
-    """Refuses a file that is not as it was written."""
-    if told and digest(path) != told:
+    """Refuses a file that is not as it was written, if that is known."""
+    try:
+        found = told and digest(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it again") from None
+    if found != told:
         raise UserError(f"{path}: damaged (other bytes than were written); delete it and run the stage that writes it again")
 
 

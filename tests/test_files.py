@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dis2.errors import UserError
-from dis2.files import check_folder, check_writable, read_json, unchanged, whole, write_json
+from dis2.files import check_digest, check_folder, check_writable, digest, read_json, unchanged, whole, write_json
 
 
 @contextmanager
@@ -111,6 +111,20 @@ def test_not_a_digit_of_json_changes_unseen(tmp_path):
         (tmp_path / "a.json").write_bytes(content[:place])
         with pytest.raises(UserError, match="damaged"):
             read_json(tmp_path / "a.json")
+
+
+def test_a_file_whose_digest_is_known_is_as_it_was_or_named(tmp_path):
+    file = tmp_path / "a"
+    file.write_text("some")
+    told = digest(file)
+    check_digest(file, told)
+    file.write_text("other")
+    check_digest(file, None)
+    with pytest.raises(UserError, match="a: damaged .other bytes"):
+        check_digest(file, told)
+    file.unlink()
+    with pytest.raises(UserError, match="a: cannot be read .No such file"):
+        check_digest(file, told)
 
 
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):

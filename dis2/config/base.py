@@ -1,9 +1,9 @@
 """What every section of the config is built from."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -30,5 +30,13 @@ Name = Annotated[str, Field(strict=True), AfterValidator(_plain)]
 """A name that is safe as a file name, on a command line and in a page."""
 
 SensorName = Annotated[Name, AfterValidator(_not_reserved)]
+
+
+def _one_is_a_list(files: Any) -> Any:
+    return {sensor: (it,) if isinstance(it, str) else it for sensor, it in files.items()} if isinstance(files, dict) else files
+
+
+FilesBySensor = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_one_is_a_list)]
+"""Lists of files, or patterns of them; one alone may stand without a list."""
 
 SplitName = Literal["train", "validation", "test"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
-from dis2.config.base import Name, Section, SensorName, SplitName
+from dis2.config.base import FilesBySensor, Name, Section, SensorName, SplitName
 from dis2.config.listing import Listing
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -114,33 +114,24 @@ class Labels(Section):
     )
 
 
+Labelled = Annotated[Labels | None, BeforeValidator(lambda labels: {"file": labels} if isinstance(labels, str) else labels)]
+"""A path alone is labels, too."""
+
+
 class Chip(Section):
     """Rasters of one footprint: a list of files per sensor whose bands follow each other, and labels if known."""
 
-    sensors: dict[str, tuple[str, ...]] = Field(description="files of each sensor that is there")
-    labels: Labels | None = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
-
-    @field_validator("sensors", mode="before")
-    @classmethod
-    def _one_file_is_a_list(cls, sensors: Any) -> Any:
-        return {k: (v,) if isinstance(v, str) else v for k, v in sensors.items()} if isinstance(sensors, dict) else sensors
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _a_path_is_labels(cls, labels: Any) -> Any:
-        return {"file": labels} if isinstance(labels, str) else labels
+    sensors: FilesBySensor = Field(description="files of each sensor that is there")
+    labels: Labelled = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
 
 
 class Scene(Section):
     """One place: its rasters as one footprint, or (`grid: pixels`) as many chips."""
 
     split: SplitName | None = Field(None, description="needed where splits are by scene; none: only mapped")
-    sensors: dict[str, tuple[str, ...]] = Field({}, description="files of each sensor that is there")
-    labels: Labels | None = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
+    sensors: FilesBySensor = Field({}, description="files of each sensor that is there")
+    labels: Labelled = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
     chips: dict[Name, Chip] = Field({}, description="with `grid: pixels`, instead of sensors and labels")
-
-    _one_file_is_a_list = field_validator("sensors", mode="before")(Chip._one_file_is_a_list.__func__)  # type: ignore[attr-defined]
-    _a_path_is_labels = field_validator("labels", mode="before")(Chip._a_path_is_labels.__func__)  # type: ignore[attr-defined]
 
     @model_validator(mode="after")
     def _sensors_or_chips(self) -> Scene:

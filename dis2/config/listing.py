@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from dis2.config.base import Section, SensorName, SplitName
+from dis2.config.base import FilesBySensor, Section, SplitName
 from dis2.errors import UserError
 
 HOLE = re.compile(r"\{(\w+)(?::(\d+))?\}")
@@ -40,15 +40,10 @@ class Listing(Section):
     scenes: dict[SplitName, tuple[str, ...]] | tuple[str, ...] | None = Field(
         None, description="instead of a table: names by split, or just names; chips are those whose files there are"
     )
-    sensors: dict[SensorName, tuple[str, ...]] = Field(min_length=1, description="patterns of each sensor's files")
+    sensors: FilesBySensor = Field(min_length=1, description="patterns of each sensor's files")
     labels: str | dict[SplitName, str] | None = Field(None, description="pattern of the label files, or one for each split")
     band: int | None = Field(None, ge=1, description="label files of several bands: the one with the classes; 1 is the first")
     incomplete: bool = Field(False, description="files of a sensor may be missing: the chip or scene lacks it then")
-
-    @field_validator("sensors", mode="before")
-    @classmethod
-    def _one_file_is_a_list(cls, sensors: Any) -> Any:
-        return {k: (v,) if isinstance(v, str) else v for k, v in sensors.items()} if isinstance(sensors, dict) else sensors
 
     @field_validator("scenes", mode="before")
     @classmethod

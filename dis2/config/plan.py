@@ -34,7 +34,7 @@ class Plan:
         self.specialists = tuple(method for method in run.methods if method in specialists)
         self.folder = run.folder.as_posix()
         self.seed = run.seeds[0]
-        self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps]))
+        self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps, *run.explained]))
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -47,6 +47,12 @@ class Plan:
         return (*self.run.methods, *([ZEROS] if "teacher" in self.trained else []))
 
     @property
+    def explained(self) -> list[str]:
+        """Method and scene of what is explained: by the project's own method, or else the first."""
+        method = "dis2" if "dis2" in self.run.methods else self.run.methods[0]
+        return [f"{method}/{scene}" for scene in self.run.explained]
+
+    @property
     def combinations(self) -> tuple[str, ...]:
         """All combinations of the sensors by name."""
         return tuple(name_of(sensors) for sensors in combinations(tuple(self.data.sensors)))
@@ -55,7 +61,9 @@ class Plan:
         """The plan as if the config had not these scenes."""
         data = self.data.only(name for name in self.data.scenes if name not in scenes)
         maps = {name: shown for name, shown in self.run.maps.items() if name in data.scenes}
-        run = self.run.model_copy(update={"data": data, "report": self.run.report.model_copy(update={"scenes": maps})})
+        explain = self.run.report.explain and tuple(name for name in self.run.report.explain if name in data.scenes)
+        report = self.run.report.model_copy(update={"scenes": maps, "explain": explain})
+        run = self.run.model_copy(update={"data": data, "report": report})
         return Plan(run, self.from_teacher, self.specialists)
 
     def folders(self, method: str, seed: object) -> list[str]:

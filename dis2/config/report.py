@@ -13,3 +13,8 @@ class ReportSettings(Section):
         {},
         description="scene: [optical+sar, sar]; an empty list: all sensors, and each one missing (default: first test scene)",
     )
+    explain: tuple[str, ...] | None = Field(
+        None,
+        description="scenes for which is told what each sensor and resolution gives (default: the first in `scenes` that has "
+        "labels; []: none)",
+    )

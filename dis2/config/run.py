@@ -115,10 +115,12 @@ class Run(Section):
             raise ValueError("data.scenes: no training scene has every sensor, which the teacher needs; add one")
 
     def _check_report(self) -> None:
+        for key, named in (("scenes", self.report.scenes), ("explain", self.report.explain or ())):
+            for scene in named:
+                if scene not in self.data.scenes:
+                    near = _nearest(scene, self.data.scenes)
+                    raise ValueError(f"report.{key}.{scene}: not one of the scenes ({', '.join(self.data.scenes)}){near}")
         for scene, shown in self.report.scenes.items():
-            if scene not in self.data.scenes:
-                near = _nearest(scene, self.data.scenes)
-                raise ValueError(f"report.scenes.{scene}: not one of the scenes ({', '.join(self.data.scenes)}){near}")
             for combination in shown:
                 try:
                     parts = parse(combination, tuple(self.data.sensors))
@@ -146,6 +148,12 @@ class Run(Section):
     def mappable(self) -> dict[str, tuple[str, ...]]:
         """The scenes to map, and every other test scene that could be mapped instead."""
         return {it: self._full_and_each_missing(it) for it in self.data.scenes_of("test")} | self.maps
+
+    @property
+    def explained(self) -> tuple[str, ...]:
+        """The scenes for which is told what each sensor gives: by default the first mapped one that has labels."""
+        labelled = [s for s in self.maps if any(chip.labels for chip in self.data.scenes[s].footprints.values())]
+        return tuple(labelled[:1]) if self.report.explain is None else self.report.explain
 
     def _full_and_each_missing(self, scene: str) -> tuple[str, ...]:
         sensors = self.data.in_order(self.data.scenes[scene].has)

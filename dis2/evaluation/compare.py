@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,7 @@ from scipy.special import stdtr, stdtrit
 
 from dis2.errors import UserError
 from dis2.evaluation.printed import aligned
-from dis2.files import read_json
-
-Document = dict[str, Any]
-Runs = Mapping[int, Document]
-"""A method's evaluations by seed."""
+from dis2.evaluation.results import Document, Runs, evaluations, named, pooled
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -163,24 +159,20 @@ def _same_blocks(documents: Sequence[Document]) -> int:
     """How many blocks all evaluations were scored on, or the one line that says that they were not scored on the same."""
     for document in documents:
         if not document.get("blocks", {}).get("places"):
-            raise UserError(f"{_named(document)}: no blocks of pixels are in it; evaluate the model again")
+            raise UserError(f"{named(document)}: no blocks of pixels are in it; evaluate the model again")
     first = documents[0]
     for document in documents[1:]:
         for what in ("split", "sensors", "classes"):
             if document[what] != first[what]:
                 raise UserError(
-                    f"{_named(document)}: {what}: {document[what]}, but {first[what]} in {_named(first)}; compare what is alike"
+                    f"{named(document)}: {what}: {document[what]}, but {first[what]} in {named(first)}; compare what is alike"
                 )
         if any(document["blocks"][key] != first["blocks"][key] for key in ("side", "places", "truth")):
             raise UserError(
-                f"{_named(document)}: other pixels were scored than in {_named(first)}; evaluate both on the same tiles "
+                f"{named(document)}: other pixels were scored than in {named(first)}; evaluate both on the same tiles "
                 "with the same evaluation settings"
             )
     return len(first["blocks"]["places"])
-
-
-def _named(document: Document) -> str:
-    return f"evaluation of {document.get('method')}, seed {document.get('seed')}"
 
 
 def _paired(first: str, a: Runs, second: str, b: Runs) -> tuple[tuple[int, ...], list[tuple[Document, Document]]]:
@@ -240,9 +232,13 @@ def _names(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def compare(first: Path, second: Path | None, as_json: bool) -> None:
-    """Prints two results side by side, method by method; or, of one, its first method beside each other one."""
-    comparisons = compared(*_matched(first, second))
+def compare(first: Path, second: Path | None, folds: Sequence[Path], as_json: bool) -> None:
+    """Prints two results side by side, method by method; or, of one and the other folds of its study, its first method beside
+    each other one."""
+    if second and folds:
+        raise UserError("--folds: takes the folds of one study, which is compared with no second one; leave B out")
+    mine = pooled([first, *folds]) if folds else evaluations(first)
+    comparisons = compared(*(_matched(mine, first, evaluations(second), second) if second else _among(mine, first)))
     if as_json:
         print(json.dumps([asdict(it) for it in comparisons], indent=1))
         return
@@ -251,15 +247,19 @@ def compare(first: Path, second: Path | None, as_json: bool) -> None:
         print(ONCE)
 
 
-def _matched(first: Path, second: Path | None) -> tuple[dict[str, Runs], list[tuple[str, str]]]:
-    """The evaluations of one or two results by name, and which of them are compared."""
-    mine = evaluations(first)
-    if second is None:
-        if len(mine) < 2:
-            raise UserError(f"{first}: there is only {next(iter(mine))}; name a second folder or file to compare it with")
-        lead, *rivals = sorted(mine, key=lambda method: (method != "dis2", method))
-        return dict(mine), [(lead, rival) for rival in rivals]
-    other = evaluations(second)
+Methods = Mapping[str, Runs]
+
+
+def _among(mine: Methods, first: Path) -> tuple[dict[str, Runs], list[tuple[str, str]]]:
+    """The evaluations of one result by name, and which of them are compared."""
+    if len(mine) < 2:
+        raise UserError(f"{first}: there is only {next(iter(mine))}; name a second folder or file to compare it with")
+    lead, *rivals = sorted(mine, key=lambda method: (method != "dis2", method))
+    return dict(mine), [(lead, rival) for rival in rivals]
+
+
+def _matched(mine: Methods, first: Path, other: Methods, second: Path) -> tuple[dict[str, Runs], list[tuple[str, str]]]:
+    """The same of two results."""
     if len(mine) == len(other) == 1:
         methods = [(next(iter(mine)), next(iter(other)))]
     else:
@@ -270,24 +270,6 @@ def _matched(first: Path, second: Path | None) -> tuple[dict[str, Runs], list[tu
     names = [(f"{a} (A)", f"{b} (B)") if alike else (a, b) for a, b in methods]
     runs: dict[str, Runs] = {name: mine[a] for (a, _), (name, _) in zip(methods, names, strict=True)}
     return runs | {name: other[b] for (_, b), (_, name) in zip(methods, names, strict=True)}, names
-
-
-def evaluations(path: Path) -> dict[str, dict[int, Document]]:
-    """The evaluations of a file, of a folder, or of the results folder of a run, by method and seed."""
-    inside = path / "evaluation" if (path / "evaluation").is_dir() else path
-    files = sorted(inside.rglob("*.json")) if inside.is_dir() else [path]
-    found: dict[str, dict[int, Document]] = {}
-    for file in files:
-        document = read_json(file)
-        if not isinstance(document, dict) or not {"method", "seed", "combinations", "split"} <= document.keys():
-            continue
-        seeds = found.setdefault(document["method"], {})
-        if document["seed"] in seeds:
-            raise UserError(f"{file}: a second {_named(document)}; compare folders with one of each")
-        seeds[document["seed"]] = document
-    if not found:
-        raise UserError(f"{path}: no evaluation there; give a results folder, or JSON files of `dis2 evaluate`")
-    return found
 
 
 def _head(it: Comparison) -> str:

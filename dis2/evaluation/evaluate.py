@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from dis2.config.data import Data
 from dis2.config.evaluation import EvaluationSettings, PartialSettings
 from dis2.device import device
 from dis2.errors import UserError
+from dis2.evaluation import meter
 from dis2.evaluation.blocks import Blocks
 from dis2.evaluation.eroded import Eroded
 from dis2.evaluation.openings import opened
 from dis2.evaluation.partial import PartialLoss
 from dis2.evaluation.similarity import Similarity
-from dis2.files import sealed, whole
+from dis2.files import check_writable, sealed, whole
 from dis2.metrics import Calibration, Matrix
 from dis2.models.files import Card, Model, check_fit, load
 from dis2.progress import bar
@@ -50,6 +51,7 @@ def evaluate(
     torch.set_num_threads(settings.threads)
     model, where = load(folder), device()
     check_fit(folder, model.card, data)
+    check_writable(out)
     model.network.to(where)
     scenes = Eroded(data, tiles, split, settings.erosion)
     windows = scenes.fixed(settings.tile)
@@ -58,12 +60,15 @@ def evaluate(
     likeness = Similarity(_teacher(teacher, model, data, where)) if teacher and settings.similarity else None
     loss = _partial(scenes, model, settings, zeros)
     observers = [observer for observer in (blocks, likeness, loss) if observer is not None]
-    scorer = Scorer(scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers)
+    scorer = Scorer(
+        scenes, model.card.statistics, names, settings.batch, settings.bins, zeros, observers, model.card.temperatures
+    )
     if split == "test":
         opened(tiles, folder, model.card.method, model.card.seed)
     with bar(len(windows), f"evaluate {model.card.method}", "window") as progress:
         counts = scorer.score(model.network, windows, progress.update)
     found = described(model.card, data, settings, split, zeros, tuple(scenes.stores), counts)
+    found |= {"cost": _cost(model, names, settings.tile, zeros)}
     found |= {"similarity": likeness.told()} if likeness else {}
     found |= {"partial": _damaged(loss, settings.partial, tuple(data.classes))} if loss else {}
     with whole(out) as part:
@@ -101,6 +106,7 @@ def described(
         name: {
             **_scored(count.primary, count.calibration, classes),
             "all_pixels": _scored(count.every, count.calibration_every, classes),
+            "untempered": {"ece": _number(count.untempered.ece)},
         }
         for name, count in counts.items()
     }
@@ -121,6 +127,7 @@ def described(
             "pixels": int(next(iter(counts.values())).primary.sum()),
             "labelled_pixels": int(next(iter(counts.values())).every.sum()),
             "selection": "best mean mIoU over combinations on validation tiles",
+            "temperatures": card.temperatures,
         },
         "combinations": found,
         "summary": _summary(found, tuple(data.sensors)),
@@ -151,6 +158,24 @@ def _scored(matrix: Matrix, calibration: Calibration, classes: tuple[str, ...]) 
         "confidence": [round(float(sure), 4) for sure in calibration.confidence],
     }
     return {"confusion": matrix.tolist(), "scores": scores, "reliability": reliability}
+
+
+@torch.no_grad()
+def _cost(model: Model, names: Sequence[tuple[str, ...]], tile: int, zeros: bool) -> dict[str, Any]:
+    """Of each combination: the parameters that are read, and 10^9 operations of one window."""
+    like = next(model.network.parameters())
+    images = {sensor: like.new_zeros(1, bands, tile, tile) for sensor, bands in model.card.sensors.items()}
+    valid = {sensor: torch.ones_like(image[:, :1], dtype=torch.bool) for sensor, image in images.items()}
+    found = {}
+    for combination in names:
+        given = tuple(images) if zeros else combination
+
+        def run(given: tuple[str, ...] = given) -> object:
+            return model.network(*({sensor: tensors[sensor] for sensor in given} for tensors in (images, valid)))
+
+        operations = meter.operations(run) / 1e9
+        found[name_of(combination)] = {"parameters": meter.read(run, model.network), "gflops": round(operations, 3)}
+    return found
 
 
 def _damaged(loss: PartialLoss, settings: PartialSettings, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ mean over each window. All of it on the same pixels: those that have a label and
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,9 +24,9 @@ from dis2.combinations import availability
 from dis2.config.data import IGNORE, Data
 from dis2.config.grid import GridSettings
 from dis2.config.prediction import PredictionSettings
-from dis2.errors import UserError
-from dis2.evaluation.pictures import draw, write_tables
-from dis2.files import check_writable, write_json
+from dis2.device import device
+from dis2.evaluation.pictures import draw, write_attention, write_tables
+from dis2.files import check_writable, digest, write_json
 from dis2.metrics import Matrix, confusion
 from dis2.models.files import Model, load
 from dis2.models.prediction import Prediction
@@ -108,21 +109,24 @@ class Explanation:
 def explain(
     data: Data, grid: GridSettings, settings: PredictionSettings, folder: Path, scene: str, shifts: Path | None, out: Path
 ) -> None:
-    """Writes `explanation.json`, its tables as CSV and its pictures as PNG into a folder."""
+    """Writes `explanation.json`, its tables as CSV, `attention.npy` and `pictures/` into a folder."""
     model = load(folder)
     rasters = Rasters(data, grid, scene, map_grid(data, grid, scene, model))
     check_classes(model, folder, data)
     check_fit(model, folder, rasters)
     check_writable(out / "explanation.json")
     torch.set_num_threads(settings.threads)
-    model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.network.to(device())
     found = explained(model, rasters, read_shifts(shifts) if shifts else register_now(rasters), settings)
     if not found.full.matrix.any():
-        raise UserError(f"scene {scene}: no pixel that every sensor measured has a label; explain a scene that has some")
+        found.without, found.flattened, found.losses = {}, {}, None
+        found.left_out.append("contributions and importance of levels: no pixel that every sensor measured has a label")
+        print(f"warning: scene {scene}: {found.left_out[-1]}", file=sys.stderr)
     told = described(found, model, scene)
     write_tables(told, out)
-    draw(found, told, data.colors, out)
-    write_json(out / "explanation.json", told)
+    write_attention(found, out)
+    draw(found, told, data.colors, out / "pictures")
+    write_json(out / "explanation.json", told | {"attention": digest(out / "attention.npy")})
 
 
 def explained(model: Model, rasters: Rasters, shifts: Mapping[str, Shift], settings: PredictionSettings) -> Explanation:
@@ -185,7 +189,7 @@ def _look(
         return
     network: Any = model.network
     encoded = network.encode(images, valid)
-    full = network.decode(encoded)
+    full = network.decode(encoded, _available(network, it.sensors, len(places)))
     logits = _cpu(full.logits)
     shown = logits.argmax(1).astype(np.uint8)
     if not it.labelled:
@@ -199,7 +203,8 @@ def _look(
     whole = np.stack([margins(a, b) for a, b in zip(logits, shown, strict=True)])
     losses = np.zeros((len(places), len(it.sensors), *shown.shape[1:]), np.float32)
     for index, (sensor, tally) in enumerate(it.without.items()):
-        less = _cpu(network.decode(encoded, _available(network, it.sensors, sensor, full.logits)).logits)
+        left = [other for other in it.sensors if other != sensor]
+        less = _cpu(network.decode(encoded, _available(network, left, len(places))).logits)
         count(tally, less)
         losses[:, index] = whole - np.stack([margins(a, b) for a, b in zip(less, shown, strict=True)])
     for level, tally in it.flattened.items():
@@ -228,10 +233,9 @@ def margins(logits: NDArray[np.float32], classes: Labels) -> NDArray[np.float32]
     return (own[0] - others.max(0)).astype(np.float32)
 
 
-def _available(network: Any, sensors: Sequence[str], gone: str, like: Tensor) -> Tensor:
-    """The availability without a sensor, for each sample: [B, N]."""
-    left = availability([sensor for sensor in sensors if sensor != gone], network.sensors)
-    return torch.tensor([left] * len(like), device=like.device)
+def _available(network: Any, sensors: Sequence[str], count: int) -> Tensor:
+    """The same availability for so many samples: [B, N]."""
+    return torch.tensor([availability(sensors, network.sensors)] * count, device=device())
 
 
 def _at_pixels(full: Prediction, sample: int) -> NDArray[np.float32]:

@@ -21,11 +21,13 @@ COLUMNS = 4
 """Pictures side by side."""
 
 
+NOTHING = 255
+"""What stands in `attention.npy` where no sensor measured."""
+
+
 def write_tables(told: Mapping[str, Any], out: Path) -> None:
     """`sensors.csv` and `levels.csv`: a line for each class and what is taken away."""
     for name, key in (("sensor", "without_sensor"), ("level", "without_level")):
-        if not told[key]:
-            continue
         with whole(out / f"{name}s.csv") as part, part.open("w", newline="", encoding="utf-8") as stream:
             lines = csv.writer(stream)
             lines.writerow([name, "class", "pixels", "iou", "iou_lost", "margin_lost"])
@@ -34,8 +36,19 @@ def write_tables(told: Mapping[str, Any], out: Path) -> None:
                     lines.writerow([taken, label, told["pixels"][label], told["iou"][label], lost["iou"], lost["margin"]])
 
 
+def write_attention(found: Explanation, out: Path) -> None:
+    """`attention.npy`: where each class is looked for, in whole percent, a layer a class; no layer where that is not known."""
+    assert found.map is not None
+    values = found.attention.values if found.attention else np.empty((0, *found.map.values.shape[1:]), np.float32)
+    with whole(out / "attention.npy") as part:
+        np.save(part, np.where(np.isnan(values), NOTHING, np.nan_to_num(100 * values).round()).astype(np.uint8))
+
+
 def draw(found: Explanation, told: Mapping[str, Any], colors: Sequence[str], out: Path) -> None:
     """`sensors.png` and `levels.png` show the tables, `losses.png` and `attention.png` the scene."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("sensors", "levels", "losses", "attention"):
+        (out / f"{name}.png").unlink(missing_ok=True)
     title = f"{told['method']}, scene {told['scene']}"
     for name, key, what in (
         ("sensors", "without_sensor", "what each class loses without a sensor"),

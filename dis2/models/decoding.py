@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dis2.models.layers import NormReLU, Residual, doubled, fold, weighed, widths
+from dis2.models.layers import NormReLU, Residual, doubled, finest, fold, weighed, widths
 from dis2.models.prediction import Encoded
 from dis2.models.slots import Shown
 
@@ -30,10 +30,10 @@ class Edges(nn.ModuleDict):
     """What the stems of the sensors that are shown add at full resolution, made once per image and not once per view."""
 
     def __init__(self, sensors: tuple[str, ...], width: int):
-        super().__init__({sensor: nn.Conv2d(width // 2, width, 3, padding=1, bias=False) for sensor in sensors})
+        super().__init__({sensor: nn.Conv2d(width // 2, finest(width), 1, bias=False) for sensor in sensors})
 
     def forward(self, encoded: Encoded, seen: Shown) -> list[Tensor]:
-        """Of each of them: [V B, w, H, W]."""
+        """Of each of them: [V B, F, H, W]."""
         return [self._edge(encoded, seen, sensor) for sensor in seen.there]
 
     def _edge(self, encoded: Encoded, seen: Shown, sensor: str) -> Tensor:
@@ -47,14 +47,15 @@ class Finish(nn.Module):
 
     def __init__(self, channels: int, width: int, classes: int):
         super().__init__()
-        self.mix = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), NormReLU(width))
-        self.last = Residual(width)
-        self.norm = NormReLU(width)
-        self.classify = nn.Conv2d(width, classes, 1)
+        fine = finest(width)
+        self.mix = nn.Sequential(nn.Conv2d(channels, fine, 3, padding=1), NormReLU(fine))
+        self.last = Residual(fine)
+        self.norm = NormReLU(fine)
+        self.classify = nn.Conv2d(fine, classes, 1)
 
     def forward(self, x: Tensor, *edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, K, H, W] and penultimate features [B, w, H, W], given what is to be added at full resolution."""
-        x = doubled(self.mix(x))  # [B, w, H, W]
+        """Logits [B, K, H, W] and penultimate features [B, F, H, W], given what is to be added at full resolution."""
+        x = doubled(self.mix(x))  # [B, F, H, W]
         for edge in edges:
             x = x.add_(edge)
         penultimate = self.norm(self.last(x))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dis2.models.layers import NormReLU, Residual, doubled, down, extended, joined, padded, pooled, widths
+from dis2.models.layers import Residual, doubled, down, extended, joined, padded, pooled, widths
 from dis2.models.prediction import Encoded, Images, Measured, Validity
 
 
@@ -20,7 +20,7 @@ def masked(image: Tensor, valid: Tensor) -> Tensor:
 
 def stem(bands: int, channels: int) -> nn.Sequential:
     """What was measured, and where, to the first features at full resolution."""
-    return nn.Sequential(nn.Conv2d(bands + 1, channels, 3, padding=1), NormReLU(channels))
+    return nn.Sequential(nn.Conv2d(bands + 1, channels, 3, padding=1), nn.ReLU(inplace=True))
 
 
 class Trunk(nn.Module):

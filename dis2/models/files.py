@@ -51,6 +51,8 @@ class Card(BaseModel):
     """Settings, steps, time and memory."""
     provenance: dict[str, Any]
     """Code, data and versions."""
+    temperatures: dict[str, float] = {}
+    """What logits are divided by before they tell how sure the model is, by combination; 1 for those not named."""
     weights: str = ""
     history: str = ""
     """The digests of the files beside the card."""

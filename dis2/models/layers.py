@@ -10,11 +10,18 @@ from torch import Tensor, nn
 
 LEVELS = 4
 STRIDE = 2**LEVELS
+FINEST = 16
+"""Channels that suffice at full resolution, where each costs most; with far fewer, a norm over them would leave little."""
 
 
 def widths(width: int) -> list[int]:
     """Channels of levels 1 to 4."""
     return [width * 2**level for level in range(LEVELS)]
+
+
+def finest(width: int) -> int:
+    """Channels of the last step, at full resolution: F = w / 2, as the stems have, but 16 where w reaches that, and else w."""
+    return max(width // 2, min(width, FINEST))
 
 
 class PixelNorm(nn.Module):

@@ -65,7 +65,7 @@ class Network(nn.Module):
         return self._decode_fused(fused, encoded, shown(encoded, available, self.sensors))[0]
 
     def _decode_fused(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
-        """Logits [V B, K, H, W], in training those of the scales, penultimate features [V B, w, H, W], scores [V B, K, h, w]."""
+        """Logits [V B, K, H, W], in training those of the scales, penultimate features [V B, F, H, W], scores [V B, K, h, w]."""
         validity = torch.cat([seen.shares[sensor][-1] for sensor in self.sensors], 1)  # [V B, N, h, w]
         scores, features = self.attention(fused[-1], validity)
         logits, scales, penultimate = self.decoder(scores, features, fused, self.edges(encoded, seen))

@@ -20,6 +20,7 @@ from dis2.files import whole
 from dis2.models.files import Card, Model, load
 from dis2.models.fixed import Fixed
 from dis2.models.layers import STRIDE
+from dis2.models.temperature import tempered
 from dis2.prediction.arrays import Predictor
 from dis2.raster.scaling import DECADE
 
@@ -82,12 +83,14 @@ class Exported(nn.Module):
         super().__init__()
         self.prepared = nn.ModuleList([Prepared(card.rasters[sensor], card.statistics[sensor]) for sensor in combination])
         self.network = Fixed(network, combination, holes=True)
+        self.combination, self.temperatures = combination, card.temperatures
 
     def forward(self, *tensors: Tensor) -> Tensor:
         count = len(self.prepared)
         ready = [prepare(x, v) for prepare, x, v in zip(self.prepared, tensors[:count], tensors[count:], strict=True)]
         logits: Tensor = self.network(*(x for x, _ in ready), *(v for _, v in ready))
-        return torch.softmax(logits, 1)
+        masks = {sensor: v for sensor, (_, v) in zip(self.combination, ready, strict=True)}
+        return torch.softmax(tempered(logits, masks, self.combination, self.temperatures), 1)
 
 
 def export(folder: Path, name: str, out: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from dis2.device import device
 from dis2.models.files import Model
 from dis2.models.prediction import Images, Validity
+from dis2.models.temperature import tempered
 from dis2.raster.grid import Window
 from dis2.raster.warp import Reader
 
@@ -57,7 +58,8 @@ class Mapper:
                 logits = self.model.network(
                     *({sensor: tensors[sensor][seen] for sensor in sensors} for tensors in (images, valid))
                 ).logits
-            said[seen] = logits.float().softmax(1)
+            there = {sensor: valid[sensor][seen] for sensor in sensors}
+            said[seen] = tempered(logits.float(), there, sensors, self.model.card.temperatures).softmax(1)
         return said
 
     def split(self, channels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

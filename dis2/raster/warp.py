@@ -9,14 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform
 from rasterio.windows import Window as RasterWindow
 
 from dis2.config.data import Scaling, on_network
@@ -37,6 +40,10 @@ CELL = 512
 The largest are half as tall and twice as wide: more than a block of GDAL's own, so that it warps most of them at once."""
 CELL_BYTES = 16 * 2**20
 """Cells are smaller where a sensor has so many bands, or pixels so much finer than the grid's, that one would take more."""
+TOGETHER = 8
+"""Rows of cells that are asked at once which source pixels they depend on; a multiple of how much wider than tall cells are."""
+OUTLINE = 21
+"""Points along each side of a cell that tell what it depends on."""
 EDGE = 8
 """Source pixels beside those that a cell shows, which no resampling reaches across."""
 KEPT = 32 * 2**20
@@ -53,6 +60,15 @@ class Reader(Protocol):
     unit: str | None
 
     def read(self, window: Window) -> tuple[Bands, Mask]: ...
+
+
+class Laid(NamedTuple):
+    """A raster, the bands that hold values, the one that is alpha, and whether nothing tells of pixels without measurement."""
+
+    dataset: rasterio.DatasetReader | WarpedVRT
+    indexes: list[int]
+    alpha: int | None
+    whole: bool
 
 
 class Warped:
@@ -86,13 +102,15 @@ class Warped:
             scale = str(min(1.0, 1 / finer) if finer else 1.0)  # given, since GDAL would guess one for each window
             how = Resampling[_effective(resampling, finer) if adapted else resampling]
             self.how = {"crs": grid.crs, "resampling": how, "XSCALE": scale, "YSCALE": scale}
-            self.pinned = cache(lambda *how: stack.enter_context(WarpedVRT(source, **dict(how) | _place(self.grid))))
+            self.pinned = cache(lambda *how: _laid(stack.enter_context(WarpedVRT(source, **dict(how) | _place(self.grid)))))
+            self.seen = cache(self._seen_by_cell)
             self.alike = self.nodata is None or unmeasured == "all" or self.count == 1
+            self.told = self.nodata is not None or MaskFlags.all_valid not in source.mask_flag_enums[0]
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w], and where any, or all, of them are measured [h, w]."""
         if self.grid.crs is None:
-            return self._told(self.source, window)
+            return self._told(_laid(self.source), window)
         bands = np.empty((self.count, window.height, window.width), self.dtype)
         valid = np.empty((window.height, window.width), bool)
         for cell in blocks(self.grid.height, self.grid.width, self.tall, under=window, wide=self.wide):
@@ -107,15 +125,31 @@ class Warped:
 
     def _warped(self, cell: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
         """A cell, if possible in its place among others."""
-        part = self.grid.part(cell)
-        how = self.how | _telling(self.source, part, self.nodata, self.alike)
+        how = self.how | self._telling(cell)
         if self.wide > self.tall:
             return self._told(self.pinned(*how.items()), cell, out)
+        part = self.grid.part(cell)
         with WarpedVRT(self.source, **how | _place(part)) as alone:  # GDAL's own blocks would take too much
-            return self._told(alone, Window(0, 0, part.height, part.width))
+            return self._told(_laid(alone), Window(0, 0, part.height, part.width))
 
-    def _told(self, dataset: rasterio.DatasetReader | WarpedVRT, window: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
-        bands, valid = measured(self.source.name, dataset, window, self.nodata, out)
+    def _telling(self, cell: Window) -> dict[str, Any]:
+        """How the warp of a cell tells what is measured: by nodata of each band, which takes GDAL twice as long, only where
+        bands differ in it; else by alpha, or by nothing where all is."""
+        seen = self.seen(next(blocks(self.grid.height, self.grid.width, TOGETHER * self.tall, under=cell)))[cell]
+        there = intersection(seen, Window(0, 0, self.source.height, self.source.width)) if seen else None
+        if not self.alike and not (there and _alike(self.source, there[0], self.nodata)):
+            return {"src_nodata": self.nodata, "nodata": self.nodata, "UNIFIED_SRC_NODATA": "PARTIAL"}
+        edge = there is None or there[0] != seen
+        alpha = (edge or self.told) and self.count == self.source.count
+        return {"src_nodata": self.nodata, "nodata": None, "add_alpha": alpha, "UNIFIED_SRC_NODATA": "YES"}
+
+    def _seen_by_cell(self, block: Window) -> dict[Window, Window | None]:
+        """For all cells of a block at once, since GDAL takes its time to get ready to transform."""
+        cells = [*blocks(self.grid.height, self.grid.width, self.tall, under=block, wide=self.wide)]
+        return dict(zip(cells, _seen(self.source, self.grid, cells), strict=True))
+
+    def _told(self, laid: Laid, window: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
+        bands, valid = measured(self.source.name, laid, window, self.nodata, out)
         one = not valid.strides[0]  # the same for every band
         return self.scale(bands) if self.scale else bands, valid[0] if one else self.reduce(valid, axis=0)
 
@@ -187,6 +221,12 @@ def bands_of(source: rasterio.DatasetReader | WarpedVRT) -> list[int]:
     return [i for i in source.indexes if source.colorinterp[i - 1] is not ColorInterp.alpha]
 
 
+def _laid(dataset: rasterio.DatasetReader | WarpedVRT) -> Laid:
+    indexes = bands_of(dataset)
+    alpha = next((i for i in dataset.indexes if i not in indexes), None)
+    return Laid(dataset, indexes, alpha, all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums))
+
+
 def nodata_of(source: rasterio.DatasetReader, nodata: float | None = None) -> float | None:
     """The value of no measurement, the file's own before the config's; None if alpha or a mask tells, or no pixel can have it."""
     if len(bands_of(source)) < source.count or MaskFlags.per_dataset in source.mask_flag_enums[0]:
@@ -199,11 +239,11 @@ def nodata_of(source: rasterio.DatasetReader, nodata: float | None = None) -> fl
 
 
 def measured(
-    file: str, dataset: rasterio.DatasetReader | WarpedVRT, window: Window, nodata: float | None, out: Bands | None = None
+    file: str, source: rasterio.DatasetReader | Laid, window: Window, nodata: float | None, out: Bands | None = None
 ) -> tuple[Bands, Mask]:
     """A window's bands [C, h, w], and which values are told to be measurements by alpha, mask, nodata and footprint [C, h, w]."""
-    place, indexes = RasterWindow(window.x, window.y, window.width, window.height), bands_of(dataset)
-    alpha = next((i for i in dataset.indexes if i not in indexes), None)
+    dataset, indexes, alpha, whole = source if isinstance(source, Laid) else _laid(source)
+    place = RasterWindow(window.x, window.y, window.width, window.height)
     try:
         if alpha is not None:
             everything = dataset.read([*indexes, alpha], window=place)  # at once, since a warp would be made anew for alpha alone
@@ -211,7 +251,7 @@ def measured(
         bands = dataset.read(indexes, window=place, out=out)
         if nodata is not None:
             return bands, ~np.isnan(bands) if np.isnan(nodata) else bands != nodata
-        if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
+        if whole:
             return bands, np.broadcast_to(True, bands.shape)
         return bands, dataset.read_masks(indexes, window=place) > 0
     except RasterioError as error:
@@ -241,28 +281,32 @@ def _place(grid: Grid) -> dict[str, Any]:
     return {"transform": grid.transform, "height": grid.height, "width": grid.width}
 
 
-def _telling(source: rasterio.DatasetReader, part: Grid, nodata: float | None, alike: bool) -> dict[str, Any]:
-    """How the warp of a part of the grid tells what is measured: by nodata of each band, which takes GDAL twice as long, only
-    where bands differ in it; else by alpha, or by nothing where all is."""
-    seen = _seen(source, part)
-    there = intersection(seen, Window(0, 0, source.height, source.width)) if seen else None
-    if not alike and not (there and _alike(source, there[0], nodata)):
-        return {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "PARTIAL"}
-    edge = there is None or there[0] != seen
-    told = nodata is not None or MaskFlags.all_valid not in source.mask_flag_enums[0]
-    own = len(bands_of(source)) < source.count
-    return {"src_nodata": nodata, "nodata": None, "add_alpha": (edge or told) and not own, "UNIFIED_SRC_NODATA": "YES"}
+def _seen(source: rasterio.DatasetReader, grid: Grid, cells: Sequence[Window]) -> list[Window | None]:
+    """The source pixels, and more, on which each cell depends, be they there or beyond the edge; None if not known."""
+    along = np.linspace(0, 1, OUTLINE)
+    once = np.concatenate([along, along * 0 + 1, along[::-1], along * 0])  # around a square, starting along its top
+    y, x, height, width = np.array(cells, float).T[..., None]
+    xs, ys = _applied(grid.transform, x + width * once, y + height * np.roll(once, OUTLINE))  # [cells, 4 OUTLINE]
+    if grid.crs != source.crs:
+        try:
+            xs, ys = (np.reshape(found, xs.shape) for found in transform(grid.crs, source.crs, xs.ravel(), ys.ravel()))
+        except CPLE_BaseError:
+            return [None] * len(cells)
+    found = []
+    for x, y in zip(*_applied(~source.transform, xs, ys), strict=True):
+        known = np.isfinite(x).all() and np.isfinite(y).all()
+        found.append(_around(x.min(), y.min(), x.max(), y.max()) if known else None)
+    return found
 
 
-def _seen(source: rasterio.DatasetReader, part: Grid) -> Window | None:
-    """The source pixels, and more, on which a part of the grid depends, be they there or beyond the edge; None if not known."""
-    left, bottom, right, top = part.bounds_in(source.crs)
-    if not math.isfinite(left + bottom + right + top):
-        return None
-    corners = [~source.transform @ corner for corner in ((left, top), (right, top), (left, bottom), (right, bottom))]
-    xs, ys = zip(*corners, strict=True)
-    x, y = math.floor(min(xs)) - EDGE, math.floor(min(ys)) - EDGE
-    return Window(y, x, math.ceil(max(ys)) + EDGE - y, math.ceil(max(xs)) + EDGE - x)
+def _applied(affine: Affine, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def _around(left: float, top: float, right: float, bottom: float) -> Window:
+    """The window of source pixels that holds this and its edge."""
+    x, y = math.floor(left) - EDGE, math.floor(top) - EDGE
+    return Window(y, x, math.ceil(bottom) + EDGE - y, math.ceil(right) + EDGE - x)
 
 
 def _alike(source: rasterio.DatasetReader, window: Window, nodata: float | None) -> bool:

@@ -1,157 +1,15 @@
-"""The drawn figures of the report as SVG: each stands by itself as a file and takes the page's colours inside it."""
+"""The drawn figures of the report: what of the findings is drawn, and how it is told in words."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from markupsafe import Markup
 
 from dis2.combinations import expected
 from dis2.evaluation.compare import MEAN
+from dis2.report.charts import STYLES, WIDTH, Figure, Panel, Series, axis, broken, lines, panels, room
 from dis2.report.findings import Document, Findings
 from dis2.report.markup import render
-from dis2.report.tables import LOSSES, Table, lost, reliable
-
-WIDTH = 560
-STYLES = 6  # colours, dashes and marks that tell series apart; the seventh series looks like the first
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing with what it shows in words."""
-
-    name: str
-    title: str
-    alternative: str
-    svg: Markup
-
-    def file(self) -> str:
-        """The drawing as a file of its own."""
-        return f'<?xml version="1.0" encoding="UTF-8"?>\n{self.svg}'
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line: its name, its look (the place of its method), its points."""
-
-    name: str
-    style: int
-    points: Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values from low to high along a length of the drawing, with round numbers to read them by."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
-
-    @property
-    def ticks(self) -> list[tuple[float, str]]:
-        """Places of round numbers and how they read."""
-        step = round_step(self.high - self.low)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [(self(count * step), f"{round(count * step, 10):g}".replace("-", "−")) for count in range(first, last + 1)]
-
-
-def round_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten, so that four to eight steps fill the span."""
-    rough = span / 6
-    power = 10 ** math.floor(math.log10(rough))
-    return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough)
-
-
-def axis(values: Sequence[float], start: float, end: float) -> Axis:
-    """An axis that holds all values, ending on round numbers."""
-    low, high = min(values), max(values)
-    if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
-    step = round_step(high - low)
-    return Axis(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end)
-
-
-def lines(name: str, title: str, alternative: str, series: Sequence[Series], x_label: str, y_label: str) -> Figure | None:
-    """Lines over a common x; nothing where there are no points."""
-    shown = [one for one in series if one.points]
-    if not shown:
-        return None
-    height = 320
-    across = axis([x for one in shown for x, _ in one.points], 52, WIDTH - 14)
-    up = axis([y for one in shown for _, y in one.points], height - 46, 14)
-    paths = [(one, [(across(x), up(y)) for x, y in one.points]) for one in shown]
-    svg = render(
-        "lines.svg",
-        width=WIDTH,
-        height=height,
-        across=across,
-        up=up,
-        paths=paths,
-        x_label=x_label,
-        y_label=y_label,
-        title=title,
-        alternative=alternative,
-        styles=STYLES,
-        legend=_legend(shown),
-    )
-    return Figure(name, title, alternative, svg)
-
-
-def _legend(series: Sequence[Series]) -> list[tuple[str, int]]:
-    return list(dict.fromkeys((one.name, one.style % STYLES) for one in series))
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One of several drawings that share their axes."""
-
-    title: str
-    series: Sequence[Series]
-
-
-def panels(
-    name: str, title: str, alternative: str, shown: Sequence[Panel], x_label: str, y_label: str, diagonal: bool = False
-) -> Figure | None:
-    """Drawings of lines beside each other, two in a row; nothing where there are no points."""
-    shown = [panel for panel in shown if any(one.points for one in panel.series)]
-    if not shown:
-        return None
-    wide, high = WIDTH // 2, 216
-    points = [point for panel in shown for one in panel.series for point in one.points]
-    across = axis([x for x, _ in points] + [0, 100] * diagonal, 48, wide - 12)
-    up = axis([y for _, y in points] + [0, 100] * diagonal, high - 44, 28)
-    placed = [
-        (
-            wide * (i % 2),
-            high * (i // 2),
-            panel.title,
-            [(one, [(across(x), up(y)) for x, y in one.points]) for one in panel.series],
-        )
-        for i, panel in enumerate(shown)
-    ]
-    svg = render(
-        "panels.svg",
-        width=WIDTH,
-        height=high * -(-len(shown) // 2),
-        high=high,
-        across=across,
-        up=up,
-        panels=placed,
-        x_label=x_label,
-        y_label=y_label,
-        diagonal=diagonal,
-        title=title,
-        alternative=alternative,
-        styles=STYLES,
-        legend=_legend([one for panel in shown for one in panel.series]),
-    )
-    return Figure(name, title, alternative, svg)
+from dis2.report.tables import LOSSES, lost, reliable
 
 
 def reliability_diagrams(findings: Findings) -> Figure | None:
@@ -202,21 +60,29 @@ def differences(findings: Findings) -> Figure | None:
     """How far the lead is above each rival on every combination, with the interval; hollow where that is not distinguishable."""
     if not findings.comparisons:
         return None
-    left, line, gap, top = 150, 15, 12, 10
-    names = [*findings.combinations, MEAN]
+    names = {name: broken(name) for name in (*findings.combinations, MEAN)}
     rivals = list(findings.comparisons.items())
+    left, line, gap, top = room(row for rows in names.values() for row in rows), 15, 12, 10
+    block = line * max(len(rivals), *map(len, names.values()))
     rows, marks = [], []
-    for i, name in enumerate(names):
-        start = top + i * (line * len(rivals) + gap)
-        rows.append((name, start + line * len(rivals) / 2, start + line * len(rivals) + gap / 2))
+    for i, (name, texts) in enumerate(names.items()):
+        start = top + i * (block + gap)
+        rows.append((texts, start + block / 2, start + block + gap / 2))
         for j, (rival, comparison) in enumerate(rivals):
             d = comparison.differences[name]
             spread = (100 * d.mean, 100 * d.mean) if d.low is None or d.high is None else (100 * d.low, 100 * d.high)
             text = f"{name}, beside {rival}: {100 * d.mean:+.1f} points ({spread[0]:+.1f} to {spread[1]:+.1f}), {d.verdict}"
             marks.append(
-                (start + line * (j + 0.5), 100 * d.mean, spread, findings.methods.index(rival) % STYLES, d.verdict, text)
+                (
+                    start + block / 2 + line * (j - len(rivals) / 2 + 0.5),
+                    100 * d.mean,
+                    spread,
+                    findings.methods.index(rival) % STYLES,
+                    d.verdict,
+                    text,
+                )
             )
-    height = round(top + len(names) * (line * len(rivals) + gap) + 44)
+    height = round(top + len(names) * (block + gap) + 44)
     across = axis([0.0, *(value for _, _, spread, *_ in marks for value in spread)], left + 12, WIDTH - 18)
     title = f"How far {findings.lead} is above each rival"
     alternative = (
@@ -236,7 +102,7 @@ def differences(findings: Findings) -> Figure | None:
         ],
         title=title,
         alternative=alternative,
-        legend=[(f"{findings.lead} − {rival}", findings.methods.index(rival) % STYLES) for rival, _ in rivals],
+        legend=[(rival, findings.methods.index(rival) % STYLES) for rival, _ in rivals],
         x_label="difference of mIoU (points)",
     )
     return Figure("beside", title, alternative, svg)
@@ -244,8 +110,8 @@ def differences(findings: Findings) -> Figure | None:
 
 def combination_scores(findings: Findings) -> Figure:
     """A row per combination, a mark per method: how far each falls as sensors go."""
-    left, row, top = 150, 26, 12
-    names = findings.combinations
+    names = {name: broken(name) for name in findings.combinations}
+    left, row, top = room(row for rows in names.values() for row in rows), 8 + 18 * max(map(len, names.values())), 12
     scores = {
         (method, name): 100 * score.mean
         for method in findings.methods
@@ -259,17 +125,17 @@ def combination_scores(findings: Findings) -> Figure:
     across = axis(
         [*scores.values(), *(value for values in seeds.values() for value in values)] or [0.0, 1.0], left + 12, WIDTH - 18
     )
-    rows = [(name, top + row * i + row / 2) for i, name in enumerate(names)]
+    places = {name: top + row * i + row / 2 for i, name in enumerate(names)}
     marks = [
         (across(scores[method, name]), y, style % STYLES, f"{method}, {name}: {scores[method, name]:.1f} %")
         for style, method in enumerate(findings.methods)
-        for name, y in rows
+        for name, y in places.items()
         if (method, name) in scores
     ]
     dots = [
         (across(value), y, style % STYLES)
         for style, method in enumerate(findings.methods)
-        for name, y in rows
+        for name, y in places.items()
         if len(seeds.get((method, name), [])) > 1
         for value in seeds[method, name]
     ]
@@ -282,7 +148,7 @@ def combination_scores(findings: Findings) -> Figure:
         height=height,
         left=left,
         across=across,
-        rows=rows,
+        rows=[(texts, places[name]) for name, texts in names.items()],
         marks=marks,
         dots=dots,
         title=title,
@@ -308,39 +174,20 @@ def failure_curves(findings: Findings) -> Figure | None:
     )
 
 
-def heat_map(name: str, table: Table) -> Figure:
-    """A table of differences as coloured cells: more of one colour, the more is lost; another where something is won."""
-    left, wide, row = 130, 76, 30
-    columns, rows = table.columns[1:], table.rows
-    top = 22 + 14 * max(name.count("+") + 1 for name in columns)
-    values = [abs(cell.value) for cells in rows for cell in cells[1:] if isinstance(cell.value, float)]
-    largest = max([*values, 1e-9])
-    cells = [
-        (left + j * wide, top + i * row, cell, _strength(cell.value, largest))
-        for i, line in enumerate(rows)
-        for j, cell in enumerate(line[1:])
-    ]
-    title = table.caption.rstrip(".")
-    alternative = f"{title}. The same numbers are in the table {table.name}.csv."
-    svg = render(
-        "heat.svg",
-        width=left + wide * len(columns) + 4,
-        height=top + row * len(rows) + 4,
-        left=left,
-        wide=wide,
-        row=row,
-        top=top,
-        cells=cells,
-        names=[str(line[0]) for line in rows],
-        columns=columns,
-        title=title,
-        alternative=alternative,
-    )
-    return Figure(name, title, alternative, svg)
-
-
-def _strength(value: object, largest: float) -> float:
-    return round(0.62 * abs(value) / largest, 3) if isinstance(value, float) else 0.0
+def quality(findings: Findings) -> Figure | None:
+    """Mean mIoU beside the arithmetic of a window with every sensor; nothing where that is the same for all."""
+    series, works = [], []
+    for style, method in enumerate(findings.methods):
+        work = findings.over_seeds(method, "cost", findings.full, "gflops")
+        score = findings.over_seeds(method, "summary", "mean_miou")
+        if work and score:
+            works.append(work.mean)
+            series.append(Series(method, style, [(work.mean, 100 * score.mean)]))
+    if not works or max(works) < 1.05 * min(works):
+        return None
+    alternative = "A mark per method: the higher the better, the further left the cheaper; the table of costs has the numbers."
+    label = "GFLOP a window, every sensor"
+    return lines("quality", "Quality beside cost", alternative, series, label, "mean mIoU (%)", from_zero=True)
 
 
 def training_curves(findings: Findings) -> list[Figure]:

@@ -12,16 +12,24 @@ from dis2.config.data import Data
 from dis2.config.report import ReportSettings
 from dis2.files import check_digest, whole
 from dis2.report import figures, tables
-from dis2.report.figures import Figure
+from dis2.report.charts import Figure, heat_map
+from dis2.report.explained import (
+    Explained,
+    attention_pictures,
+    explained_figures,
+    explained_tables,
+    read_explained,
+    told_of,
+)
 from dis2.report.findings import Findings, read_findings
 from dis2.report.markup import render
 from dis2.report.pictures import data_uri, smaller_png
-from dis2.report.sentences import summary
+from dis2.report.sentences import likeness, summary
 from dis2.report.tables import Table
 from dis2.report.viewer import Shown, shown_scenes, viewer_data, within_budget
 
 PICTURES = 3 * 2**20
-"""Bytes of registration pictures in the page; those of further scenes are only files beside it."""
+"""Bytes of pictures of a kind in the page, beside those of the viewer; further ones are only files beside it."""
 
 NAMES = {
     "openings": "openings of the test split",
@@ -35,30 +43,47 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A scene's registration picture: in the page, or only a file beside it."""
+    """A picture of something: in the page, or only a file beside it."""
 
-    scene: str
+    of: str
     file: str
     uri: str | None
 
 
-def report(data: Data, settings: ReportSettings, results: Path, out: Path, only: Collection[str] | None = None) -> None:
+Drawn = tuple[str, bytes]
+"""What a picture is of, and its bytes."""
+
+
+def report(
+    data: Data,
+    settings: ReportSettings,
+    results: Path,
+    out: Path,
+    only: Collection[str] | None = None,
+    explained: Collection[str] | None = None,
+) -> None:
     """Writes the page to `out`, and beside it `figures/` and `tables/` with each figure and table as a file."""
     findings = read_findings(data, results, only)
-    scenes = shown_scenes(findings, tuple(scene for scene in settings.scenes if scene in findings.data.scenes))
-    made = {table.name: table for table in all_tables(findings)}
-    drawn = {figure.name: figure for figure in all_figures(findings, made)}
+    wanted = tuple(scene for scene in settings.scenes if scene in findings.data.scenes)
+    scenes, explanations = shown_scenes(findings, wanted), read_explained(findings, explained)
+    made = {table.name: table for table in (*all_tables(findings), *explained_tables(explanations))}
+    drawn = {figure.name: figure for figure in (*all_figures(findings, made), *explained_figures(explanations))}
     registered = registration_pictures(findings)
-    write_beside(out.parent, made.values(), drawn.values(), scenes, registered)
+    looked = attentions(explanations)
+    write_beside(out.parent, made.values(), drawn.values(), scenes, registered | looked)
     page = render(
         "page.html",
         title=settings.title or data.name,
         findings=findings,
         sentences=summary(findings),
+        likeness=likeness(findings),
         tables=made,
         figures=drawn,
         partial=[name for name in drawn if name.startswith("partial-")],
-        registered=list(embedded(registered)),
+        registered=embedded(registered),
+        explained=explanations,
+        told_of=told_of,
+        looked=embedded(looked),
         viewer=viewer_data(findings, within_budget(findings, scenes)),
         colors=dict(zip(findings.classes, data.colors, strict=True)),
         protocol=protocol(findings, findings.data),
@@ -96,27 +121,38 @@ def all_figures(findings: Findings, made: dict[str, Table]) -> list[Figure]:
         figures.failure_curves(findings),
         *(figures.degradation(findings, kind) for kind in tables.LOSSES),
         figures.reliability_diagrams(findings),
+        figures.quality(findings),
     ]
-    heat = [figures.heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
+    heat = [heat_map(name, table) for name, table in made.items() if name.startswith("drop-")]
     return [*(figure for figure in drawn if figure), *heat, *figures.training_curves(findings)]
 
 
-def registration_pictures(findings: Findings) -> dict[str, bytes]:
-    """The pictures that registration drew, made small, by scene."""
+def registration_pictures(findings: Findings) -> dict[str, Drawn]:
+    """The pictures that registration drew, made small, by file; each is of a scene."""
     found = {}
     for scene, told in findings.registered.items():
         if (path := findings.results / "registered" / f"{scene}.png").is_file():
             check_digest(path, told.get("picture"))
-            found[scene] = smaller_png(path.read_bytes())
+            found[f"figures/registration-{scene}.png"] = scene, smaller_png(path.read_bytes())
     return found
 
 
-def embedded(pictures: dict[str, bytes]) -> Iterable[Picture]:
+def attentions(explanations: Iterable[Explained]) -> dict[str, Drawn]:
+    """Where each class is looked for, by file; each is of an explanation and a class."""
+    found = {}
+    for it in explanations:
+        for name, png in attention_pictures(it).items():
+            found[f"figures/attention-{it.name}/{name}.png"] = (f"{it.name}/{name}", png)
+    return found
+
+
+def embedded(pictures: dict[str, Drawn]) -> list[Picture]:
     """The first pictures in the page, as far as it can hold them."""
-    held = 0
-    for scene, png in pictures.items():
+    held, found = 0, []
+    for file, (of, png) in pictures.items():
         held += len(png)
-        yield Picture(scene, f"figures/registration-{scene}.png", data_uri(png) if held <= PICTURES else None)
+        found.append(Picture(of, file, data_uri(png) if held <= PICTURES else None))
+    return found
 
 
 def protocol(findings: Findings, data: Data) -> dict[str, str]:
@@ -124,6 +160,7 @@ def protocol(findings: Findings, data: Data) -> dict[str, str]:
     first = next(iter(findings.evaluations[findings.lead].values()))
     told: dict[str, Any] = {"split": first.get("split"), "scenes": ", ".join(first.get("scenes") or [])}
     told |= first.get("protocol") or {}
+    told["overlap"] = "of tiles: none counts; the last ones move inwards, and each pixel is scored once"
     told["classes"] = ", ".join(findings.classes)
     told["sensors"] = ", ".join(findings.sensors)
     told |= files_used(data)
@@ -169,12 +206,12 @@ def cards(findings: Findings) -> dict[str, str]:
 
 
 def write_beside(
-    folder: Path, made: Iterable[Table], drawn: Iterable[Figure], scenes: Iterable[Shown], registered: dict[str, bytes]
+    folder: Path, made: Iterable[Table], drawn: Iterable[Figure], scenes: Iterable[Shown], pictures: dict[str, Drawn]
 ) -> None:
     """Each table as CSV, each figure as SVG or PNG."""
     files: dict[str, bytes] = {f"tables/{table.name}.csv": table.csv().encode() for table in made}
     files |= {f"figures/{figure.name}.svg": figure.file().encode() for figure in drawn}
-    files |= {f"figures/registration-{scene}.png": png for scene, png in registered.items()}
+    files |= {file: png for file, (_, png) in pictures.items()}
     files |= {f"figures/{name}": png for shown in scenes for name, png in shown.pictures.items()}
     for name, content in files.items():
         with whole(folder / name) as part:

@@ -69,6 +69,18 @@ def against(findings: Findings, rival: str) -> str:
     return said(comparison) if comparison else ""
 
 
+def likeness(findings: Findings) -> str:
+    """How much features of too few sensors are like the teacher's of all, by method."""
+    levels, fewer = ("1", "2", "3", "4"), [name for name in findings.combinations if name != findings.full]
+    said = []
+    for method in findings.methods:
+        found = [findings.over_seeds(method, "similarity", name, level) for name in fewer for level in levels]
+        if known := [value.mean for value in found if value is not None]:
+            said.append(f"{statistics.mean(known):.2f} for {method}")
+    where = "On average over levels and over combinations that lack a sensor"
+    return f"{where}, the likeness is {listed(said)}. It tells how close they are, not how good." if said else ""
+
+
 def certainty(findings: Findings) -> str:
     """How far the comparison can be trusted, from the number of seeds."""
     if len(findings.methods) < 2:

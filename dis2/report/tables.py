@@ -29,7 +29,8 @@ class Cell:
             return "–"
         if isinstance(self.value, str):
             return self.value
-        number = f"{self.value:{'+' if self.signed else ''},.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
+        value = round(self.value, self.digits) + 0.0  # no minus before zero
+        number = f"{value:{'+' if self.signed else ''},.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
         return f"{number} ± {self.half:.{self.digits}f}" if self.half is not None else number
 
 
@@ -117,10 +118,9 @@ def comparison(findings: Findings) -> Table:
 
 def beside(findings: Findings) -> Table:
     """By how far the lead is above each rival on every combination, with the interval of the difference."""
-    shown = [*findings.combinations, MEAN]
     rows = []
-    for rival, comparison in findings.comparisons.items():
-        gaps = [comparison.differences[name] for name in shown]
+    for name in (*findings.combinations, MEAN):
+        gaps = [comparison.differences[name] for comparison in findings.comparisons.values()]
         cells = [
             Cell(
                 100 * gap.mean,
@@ -130,12 +130,12 @@ def beside(findings: Findings) -> Table:
             )
             for gap in gaps
         ]
-        rows.append((Cell(rival), *cells))
+        rows.append((Cell(name), *cells))
     caption = (
         f"Percent points of mIoU by which {findings.lead} is above each rival; ± is half the width of the paired 95 % interval "
         "over blocks of pixels and seeds. ● marks what is distinguishable from 0 after Holm's correction."
     )
-    return Table("beside", caption, ("rival", *shown), tuple(rows))
+    return Table("beside", caption, ("combination", *findings.comparisons), tuple(rows))
 
 
 def expected(findings: Findings) -> Table:
@@ -291,7 +291,7 @@ def class_scores(findings: Findings) -> Table:
 
 
 COSTS = {
-    "parameters": ("parameters (million)", 1e-6, 2),
+    "parameters": ("stored parameters (million)", 1e-6, 2),
     "steps": ("steps", 1, 0),
     "best_step": ("best step", 1, 0),
     "seconds": ("training (s)", 1, 0),
@@ -300,7 +300,7 @@ COSTS = {
 
 
 def cost(findings: Findings) -> Table:
-    """What every model took, as its card and its evaluation tell; means over seeds."""
+    """What every model took beside what it is worth, as its card and its evaluation tell; means over seeds."""
     methods = list(dict.fromkeys([*findings.methods, *findings.cards]))
     known = {(method, key): estimate(_costs(findings, method, key)) for method in methods for key in COSTS}
     keys = [key for key in COSTS if any(known[method, key] for method in methods)]
@@ -311,9 +311,26 @@ def cost(findings: Findings) -> Table:
             for key in keys
         ]
         seeds = findings.evaluations.get(method) or findings.cards[method]
-        rows.append((Cell(method), *cells, Cell(", ".join(map(str, seeds)))))
-    caption = "Cost of each model, mean over its seeds. What starts from a teacher needs the teacher's training too."
-    return Table("cost", caption, ("method", *(COSTS[key][0] for key in keys), "seeds"), tuple(rows))
+        rows.append((Cell(method), *_worth(findings, method), *cells, Cell(", ".join(map(str, seeds)))))
+    caption = (
+        "What each model is worth and costs, mean over its seeds: mIoU over combinations in percent; parameters read and 10⁹ "
+        "operations of a window with every sensor. What starts from a teacher needs the teacher's training too."
+    )
+    return Table("cost", caption, ("method", *WORTH, *(COSTS[key][0] for key in keys), "seeds"), tuple(rows))
+
+
+WORTH = ("mean mIoU", "GFLOP a window", "read parameters (million)")
+
+
+def _worth(findings: Findings, method: str) -> list[Cell]:
+    """Mean mIoU, and what inference with every sensor takes."""
+    keys = ("summary", "mean_miou"), ("cost", findings.full, "gflops"), ("cost", findings.full, "parameters")
+    found = [findings.over_seeds(method, *key) if method in findings.evaluations else None for key in keys]
+    factors = (100, 1), (1, 2), (1e-6, 2)
+    return [
+        Cell(None) if value is None else Cell(factor * value.mean, digits=digits)
+        for value, (factor, digits) in zip(found, factors, strict=True)
+    ]
 
 
 def _costs(findings: Findings, method: str, key: str) -> list[float | None]:

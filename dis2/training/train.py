@@ -26,9 +26,11 @@ from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
 from dis2.models.files import WEIGHTS, Card, Model, build, check_fit, load, save
 from dis2.models.registry import METHODS, TEACHER, Method, method_of
+from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import read_statistics
+from dis2.training.calibrate import temperatures
 from dis2.training.devices import started
 from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
@@ -88,7 +90,7 @@ def train(
     objective = kind(tuple(sensors), weights, settings.weights, guide)
     with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
-        validate = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
+        scorer, windows = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
     provenance = _provenance(way, scenes, tiles, data, teacher, origin)
     same = [
         settings.model_dump(exclude=SAME_TILES),
@@ -108,7 +110,7 @@ def train(
         settings=settings,
         steps=_steps(settings, way),
         seed=seed,
-        validate=validate,
+        validate=lambda network: mious(scorer.score(network, windows)),
         state_folder=state,
         key=key_of(*same, method, seed, [provenance[name] for name in ("code", "data", "teacher", "origin")]),
         speckle=_speckle(settings, data),
@@ -118,7 +120,8 @@ def train(
     done = loop.run()
     if not fabric.is_global_zero:
         return
-    _write(out, loop, done, _card(data, model, settings, method, seed, told, loop, done, provenance))
+    card = _card(data, model, settings, method, seed, told, loop, done, provenance)
+    _write(out, loop, done, card.model_copy(update={"temperatures": temperatures(scorer, network, windows)}))
     if state:
         shutil.rmtree(state / TILES, ignore_errors=True)
         discard_state(state)
@@ -185,13 +188,12 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
 
 def _validator(
     data: Data, settings: TrainingSettings, tiles: Path, statistics: dict[str, Any], full_only: bool, state: Path | None
-) -> Any:
-    """Scores fixed windows, never augmented, for every combination (the teacher's only one is the full one)."""
+) -> tuple[Scorer, list[tuple[str, Window]]]:
+    """What scores fixed windows, never augmented, for every combination (the teacher's only one is the full one)."""
     scenes = Scenes(data, tiles, "validation", *_cache(settings, state))
     windows = scenes.fixed(settings.tile, settings.validation_tiles)
     wanted = combinations(tuple(data.sensors))
-    scorer = Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch)
-    return lambda network: mious(scorer.score(network, windows))
+    return Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch), windows
 
 
 def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Model:

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dis2.combinations import availability, name_of
+from dis2.combinations import availability, name_of, parse
 from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.metrics import Calibration, Matrix, confusion, miou
 from dis2.models.inputs import inputs
 from dis2.models.prediction import Images, Prediction, Validity
+from dis2.models.temperature import tempered
 from dis2.raster.grid import Window
 from dis2.tiles.augment import Sample
 from dis2.tiles.dataset import Scenes, batches, fresh, stacked
@@ -35,11 +36,13 @@ class Count:
     every: Matrix
     calibration: Calibration
     calibration_every: Calibration
+    untempered: Calibration
+    """of the primary pixels, as if the model knew no temperatures"""
 
     @classmethod
     def empty(cls, classes: int, bins: int) -> Count:
         zeros = [np.zeros((classes, classes), np.int64) for _ in range(2)]
-        return cls(zeros[0], zeros[1], Calibration.empty(bins), Calibration.empty(bins))
+        return cls(zeros[0], zeros[1], *(Calibration.empty(bins) for _ in range(3)))
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Scorer:
     zeros: bool = False
     """Feed zeros for missing sensors as if they were measured?"""
     observers: Sequence[Observer] = ()
+    temperatures: Mapping[str, float] = field(default_factory=dict)
     counts: dict[str, Count] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -113,14 +117,18 @@ class Scorer:
         for observer in self.observers:
             observer.begin(batch)
         for name, prediction in self._predictions(network, images, valid):
-            chosen = self._add(self.counts[name], batch, prediction.logits)
+            chosen = self._add(name, batch, prediction.logits)
             for observer in self.observers:
                 observer.see(batch, name, prediction, chosen)
 
-    def _add(self, count: Count, batch: Scored, logits: Tensor) -> NDArray[np.integer]:
+    def _add(self, name: str, batch: Scored, logits: Tensor) -> NDArray[np.integer]:
         """Counts a combination's logits; the classes chosen."""
-        probability, predicted = torch.softmax(logits.float(), 1).max(1)
-        sure, chosen = probability.cpu().numpy(), predicted.cpu().numpy()
+        count, sensors = self.counts[name], parse(name, tuple(self.scenes.data.sensors))
+        chosen = logits.argmax(1).cpu().numpy()
+        sure = _confidence(tempered(logits, batch.valid, sensors, self.temperatures))
+        if self.temperatures:
+            right = (batch.truth == chosen)[batch.primary]
+            count.untempered.add(_confidence(logits)[batch.primary], right)
         for mask, matrix, calibration in (
             (batch.primary, count.primary, count.calibration),
             (batch.labelled, count.every, count.calibration_every),
@@ -140,6 +148,12 @@ class Scorer:
         for combination in self.combinations:
             available = torch.tensor([availability(combination, sensors)] * len(like), device=like.device)
             yield name_of(combination), network.decode(encoded, available)  # type: ignore[operator]
+
+
+def _confidence(logits: Tensor) -> NDArray[np.float32]:
+    """The probability of the likeliest class: [B, h, w]."""
+    found: NDArray[np.float32] = torch.softmax(logits.float(), 1).amax(1).cpu().numpy()
+    return found
 
 
 def zero_filled(images: Images, valid: Validity, combination: Combination) -> tuple[Images, Validity]:

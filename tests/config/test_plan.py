@@ -155,6 +155,15 @@ def test_scenes_without_a_split_are_prepared_where_they_are_mapped():
     assert plan().mapped() == {("eye",): ["south"], ("eye+echo", "echo"): ["new"]}
 
 
+def test_the_first_mapped_scene_with_labels_is_explained_by_our_own_method_unless_others_are_named():
+    assert plan().explained == ["dis2/south"] and plan(put("report.scenes", {"new": []})).explained == []
+    assert plan(put("methods", ["unet", "dis2"])).explained == ["dis2/south"]
+    assert plan(put("methods", ["unet", "singles"])).explained == ["unet/south"]
+    named = plan(lambda config: put("report", {"explain": ["new", "east"]})(config))
+    assert named.explained == ["dis2/new", "dis2/east"] and named.prepared == ("north", "east", "south", "new")
+    assert plan(put("report.explain", [])).explained == []
+
+
 def test_simulated_scenes_are_told_only_what_makes_them():
     def simulated(config, **scenes):
         del config["data"]["scenes"]

@@ -148,6 +148,10 @@ WRONG = {
         mine(report__scenes={"souht": []}),
         "report.scenes.souht: not one of the scenes (north, east, south, new); did you mean south?",
     ),
+    "scene to explain": (
+        mine(report__explain=["nwe"]),
+        "report.explain.nwe: not one of the scenes (north, east, south, new); did you mean new?",
+    ),
     "combination to show": (
         mine(report__scenes={"south": ["eye+nose"]}),
         "report.scenes.south: 'nose' is not one of the sensors (eye, echo)",

@@ -15,7 +15,6 @@ from dis2.evaluation.compare import (
     compared,
     drawn,
     estimate,
-    evaluations,
     holm,
     interval,
     said,
@@ -199,27 +198,48 @@ def written(folder, levels, seeds=2, rng=11, **more):
     return folder
 
 
+def in_folds(whole, folder, count):
+    """The same evaluations cut into folds: each has some of the blocks."""
+    folds = [folder / f"fold{index}" for index in range(count)]
+    for path in whole.rglob("*.json"):
+        told = json.loads(path.read_text())
+        blocks = told["blocks"]
+        share = len(blocks["places"]) // count
+        for index, fold in enumerate(folds):
+            some = slice(index * share, (index + 1) * share)
+            part = {"side": blocks["side"], **{key: blocks[key][some] for key in ("places", "truth")}}
+            part |= {key: {name: rows[some] for name, rows in blocks[key].items()} for key in ("hit", "predicted")}
+            (fold / path.relative_to(whole)).parent.mkdir(parents=True, exist_ok=True)
+            (fold / path.relative_to(whole)).write_text(json.dumps(told | {"blocks": part}))
+    return folds
+
+
 def test_two_runs_are_compared_method_by_method_and_one_run_within_itself(tmp_path, capsys):
     a = written(tmp_path / "a", {"dis2": 0.7, "rival": 0.6})
     b = written(tmp_path / "b", {"dis2": 0.6, "rival": 0.6, "other": 0.1})
-    compare(a, b, False)
+    compare(a, b, [], False)
     shown = capsys.readouterr().out
     assert "dis2 (A) leads dis2 (B)" in shown and "rival (A)" in shown and "other" not in shown
     assert "24 blocks, seeds 0, 1" in shown and "| eye+echo |" in shown
-    compare(a, None, True)
+    compare(a, None, [], True)
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["first"], told["second"]) == ("dis2", "rival") and list(told["differences"]) == [*NAMES, MEAN]
-    compare(a / "evaluation/dis2/0.json", a / "evaluation/rival/1.json", False)
+    compare(a / "evaluation/dis2/0.json", a / "evaluation/rival/1.json", [], False)
     shown = capsys.readouterr().out
     assert "one training of each" in shown and "dis2 leads rival" in shown
     assert shown.endswith("Where each was trained once, nothing is claimed for another training.\n")
 
 
-def test_a_results_folder_is_read_by_what_its_files_say(tmp_path):
-    folder = written(tmp_path, {"dis2": 0.7, "rival": 0.6})
-    (folder / "evaluation/notes.json").write_text("[]")
-    assert {method: list(seeds) for method, seeds in evaluations(folder).items()} == {"dis2": [0, 1], "rival": [0, 1]}
-    assert list(evaluations(folder / "evaluation/rival")) == ["rival"]
+def test_the_folds_of_a_study_are_compared_as_one(tmp_path, capsys):
+    """What is cut into three and pooled again says what the whole says."""
+    whole = written(tmp_path / "whole", {"dis2": 0.7, "rival": 0.69}, spread=0.1)
+    first, *others = in_folds(whole, tmp_path, 3)
+    compare(whole, None, [], False)
+    expected = capsys.readouterr().out
+    compare(first, None, others, False)
+    assert capsys.readouterr().out == expected
+    with pytest.raises(UserError, match="--folds: takes the folds of one study"):
+        compare(first, whole, others, False)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +256,7 @@ def test_what_cannot_be_compared_is_one_clear_line(tmp_path, change, line):
     path = folder / "evaluation/dis2/0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError, match=line) as error:
-        compare(folder, None, False)
+        compare(folder, None, [], False)
     assert "\n" not in str(error.value)
 
 
@@ -252,11 +272,11 @@ def test_other_pixels_nothing_to_compare_and_an_empty_folder_are_one_clear_line(
     with pytest.raises(
         UserError, match="evaluation of dis2, seed 0: other pixels were scored than in evaluation of dis2, seed 0; ev"
     ):
-        compare(a, b, False)
+        compare(a, b, [], False)
     with pytest.raises(UserError, match="there is only dis2; name a second"):
-        compare(a, None, False)
+        compare(a, None, [], False)
     (tmp_path / "c").mkdir()
     with pytest.raises(UserError, match="c: no evaluation there"):
-        compare(a, tmp_path / "c", False)
+        compare(a, tmp_path / "c", [], False)
     with pytest.raises(UserError, match="gone.json: cannot be read"):
-        compare(a, tmp_path / "gone.json", False)
+        compare(a, tmp_path / "gone.json", [], False)

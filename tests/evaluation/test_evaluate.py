@@ -6,6 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from dis2.combinations import combinations, name_of
 from dis2.config.evaluation import EvaluationSettings
@@ -105,7 +107,7 @@ def test_every_encoder_runs_once_a_batch_however_many_combinations_there_are(eva
     calls = []
     loaded = load(model("dis2"))
     for sensor, encoder in loaded.network.encoders.items():
-        encoder.register_forward_hook(lambda *told, it=sensor: calls.append(it))
+        encoder.register_forward_hook(lambda _, given, __, it=sensor: calls.append(it) if len(given[0]) == 2 else None)
     monkeypatch.setattr("dis2.evaluation.evaluate.load", lambda folder: loaded)
     evaluated()
     assert calls.count("eye") == calls.count("echo") == calls.count("relief") == 3  # six windows, two at once
@@ -129,6 +131,29 @@ def test_borders_are_not_scored_where_that_is_wanted(evaluated):
     assert 0 < inner["protocol"]["pixels"] < plain["protocol"]["pixels"] and inner["protocol"]["erosion"] == 2
     for row, whole in zip(inner["combinations"]["eye"]["confusion"], plain["combinations"]["eye"]["confusion"], strict=True):
         assert all(a <= b for a, b in zip(row, whole, strict=True))
+
+
+@pytest.mark.parametrize("method", ["dis2", "unet", "teacher"])
+def test_cost_stands_beside_quality_for_each_combination(evaluated, model, method):
+    found = evaluated(method, zeros=method == "teacher")["cost"]
+    network = load(model(method)).network
+    stored = sum(parameter.numel() for parameter in network.parameters())
+    assert list(found) == NAMES and all(0 < it["parameters"] <= stored and it["gflops"] > 0 for it in found.values())
+    images = {
+        sensor: torch.zeros(1, bands, 32, 32) for sensor, bands in SENSORS.items() if method == "teacher" or sensor == "eye"
+    }
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(images, {sensor: torch.ones(1, 1, 32, 32, dtype=torch.bool) for sensor in images})
+    assert found["eye"]["gflops"] == pytest.approx(counter.get_total_flops() / 1e9, rel=0.02, abs=1e-3)
+    assert (found["eye"]["gflops"] < found["eye+echo+relief"]["gflops"]) == (method == "dis2")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_test_split_is_looked_at(evaluated, tiles, tmp_path):
+    before = openings(tiles).count
+    (tmp_path / "found.json").mkdir()
+    with pytest.raises(UserError, match="found.json: cannot be written"):
+        evaluated()
+    assert openings(tiles).count == before
 
 
 def test_looking_at_the_test_split_is_counted_and_at_validation_is_not(evaluated, tiles):

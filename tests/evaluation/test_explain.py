@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -15,10 +16,17 @@ from dis2.evaluation import explain as module
 from dis2.evaluation.evaluate import evaluate
 from dis2.evaluation.explain import Canvas, explain, flattened, margins
 from dis2.files import read_json, write_json
+from dis2.models.files import load, save
+from dis2.models.registry import METHODS
 from dis2.raster.grid import windows
 from dis2.tiles.cut import cut
+from tests.models.rivals.test_specialist import saved
+from tests.models.test_files import card
+from tests.models.tester import fresh, sensors_of
 from tests.prediction.scenes import TRUST, written
 from tests.training.tiny import CLASSES, SENSORS
+
+ALWAYS = {"explanation.json", "sensors.csv", "levels.csv", "attention.npy"}
 
 
 def explained(model, folder, data):
@@ -70,8 +78,8 @@ def test_what_a_class_loses_without_a_sensor_is_what_the_evaluation_of_the_other
 def test_tables_hold_what_the_json_says_and_pictures_can_be_looked_at(model, tmp_path):
     told = explained(model("dis2"), tmp_path, written(tmp_path)[0])
     folder = tmp_path / "found"
-    names = {"attention.png", "explanation.json", "levels.csv", "levels.png", "losses.png", "sensors.csv", "sensors.png"}
-    assert {path.name for path in folder.iterdir()} == names and told["left_out"] == []
+    assert {path.name for path in folder.iterdir()} == {*ALWAYS, "pictures"} and told["left_out"] == []
+    assert {path.stem for path in folder.glob("pictures/*.png")} == {"attention", "levels", "losses", "sensors"}
     for name, key in (("sensor", "without_sensor"), ("level", "without_level")):
         with (folder / f"{name}s.csv").open() as stream:
             for line in csv.DictReader(stream):
@@ -79,8 +87,23 @@ def test_tables_hold_what_the_json_says_and_pictures_can_be_looked_at(model, tmp
                 assert (float(line["iou_lost"]), float(line["margin_lost"])) == (lost["iou"], lost["margin"])
                 assert int(line["pixels"]) == told["pixels"][line["class"]]
     assert list(told["without_level"]) == ["1", "2", "3", "4"] and list(told["without_sensor"]) == list(SENSORS)
-    for path in folder.glob("*.png"):
+    for path in folder.glob("pictures/*.png"):
         assert len(np.unique(np.asarray(Image.open(path).convert("L")))) > 20
+
+
+def test_attention_is_the_gate_of_each_class_in_percent_and_nothing_where_no_sensor_measured(model, tmp_path):
+    data, _ = written(tmp_path)
+    explained(model("dis2"), tmp_path, data)
+    found = np.load(tmp_path / "found" / "attention.npy")
+    measured = np.any([rasterio.open(tmp_path / f"{sensor}.tif").read(1) != -999 for sensor in SENSORS], axis=0)
+    assert found.shape == (len(CLASSES), *measured.shape) and ((found == 255) == ~measured).all()
+    whole = load(model("dis2"))
+    bands = {sensor: rasterio.open(tmp_path / f"{sensor}.tif").read()[None, :, 32:64, 32:64] for sensor in SENSORS}
+    with torch.inference_mode():
+        given = whole.prepare(bands, {sensor: image[:, 0] != -999 for sensor, image in bands.items()})
+        gates = whole.network(*given).features.attention.sigmoid()[0].repeat_interleave(16, 1).repeat_interleave(16, 2)
+    seen = measured[32:64, 32:64]
+    np.testing.assert_allclose(found[:, 32:64, 32:64][:, seen], 100 * gates.numpy()[:, seen], atol=0.51)
 
 
 def test_of_a_model_without_class_attention_the_rest_is_told_and_that_it_is_left_out(model, tmp_path):
@@ -89,7 +112,23 @@ def test_of_a_model_without_class_attention_the_rest_is_told_and_that_it_is_left
         "class attention: unet has no such part",
         "importance of levels: unet has no such part",
     ]
-    assert list(told["without_sensor"]) == list(SENSORS) and not (tmp_path / "found" / "attention.png").exists()
+    assert list(told["without_sensor"]) == list(SENSORS) and len(np.load(tmp_path / "found" / "attention.npy")) == 0
+    assert {path.stem for path in tmp_path.glob("found/pictures/*")} == {"losses", "sensors"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_tells_what_each_sensor_gives(method, tmp_path):
+    sensors = sensors_of(method)
+    if method == "specialist":
+        folder = saved(tmp_path / "model")
+    else:
+        save(folder := tmp_path / "model", fresh(method).float(), card(method, sensors=sensors))
+    data, _ = written(tmp_path)
+    dog = data.scenes["dog"].model_copy(update={"sensors": {s: data.scenes["dog"].sensors[s] for s in sensors}})
+    some = data.model_copy(update={"sensors": {s: data.sensors[s] for s in sensors}, "scenes": {"dog": dog}})
+    told = explained(folder, tmp_path, some)
+    assert list(told["without_sensor"]) == list(sensors) and sum(told["pixels"].values()) > 0
+    assert any(loss["margin"] for loss in told["without_sensor"]["echo"].values())
 
 
 def test_without_labels_the_map_of_all_sensors_stands_for_the_truth(model, tmp_path):
@@ -101,10 +140,24 @@ def test_without_labels_the_map_of_all_sensors_stands_for_the_truth(model, tmp_p
     )
 
 
-def test_a_scene_in_which_no_pixel_counts_is_one_clear_line_and_no_file(model, tmp_path):
+def test_a_scene_in_which_no_pixel_counts_is_told_of_and_shows_where_classes_are_looked_for(model, tmp_path, capsys):
     data, _ = written(tmp_path)
     named = {name: ClassLabel(values=(name,)) for name in data.classes}
     nothing = data.model_copy(update={"ignore": (0, 1, 2, 255), "classes": named})
-    with pytest.raises(UserError, match="scene dog: no pixel that every sensor measured has a label") as error:
-        explained(model("dis2"), tmp_path, nothing)
-    assert "\n" not in str(error.value) and not (tmp_path / "found").exists()
+    told = explained(model("dis2"), tmp_path, nothing)
+    (line,) = told["left_out"]
+    assert (
+        line.endswith("no pixel that every sensor measured has a label")
+        and f"warning: scene dog: {line}" in capsys.readouterr().err
+    )
+    assert told["without_sensor"] == told["without_level"] == {} and len(np.load(tmp_path / "found" / "attention.npy")) == len(
+        CLASSES
+    )
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {*ALWAYS, "pictures"}
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(model, tmp_path):
+    data, _ = written(tmp_path)
+    (tmp_path / "found").write_text("in the way")
+    with pytest.raises(UserError, match="explanation.json: cannot be written"):
+        explained(model("dis2"), tmp_path, data)

@@ -20,7 +20,7 @@ def model(monkeypatch):
         statistics = {sensor: {key: [value] * bands for key, value in told.items()} for sensor, bands in BANDS.items()}
         colors = ("#0000ff", "#00ff00", "#888888", "#aa5500")
         rasters = {sensor: Sensor(bands=bands) for sensor, bands in BANDS.items()}
-        card = {"sensors": BANDS, "rasters": rasters, "reference": "eye", "resolution": 1.0}
+        card = {"sensors": BANDS, "rasters": rasters, "reference": "eye", "resolution": 1.0, "temperatures": {}}
         card |= {"classes": CLASSES, "colors": colors, "statistics": statistics} | changes
         made = Model(Network(kernel).eval(), SimpleNamespace(**card))
         monkeypatch.setattr(predict, "load", lambda folder: made)

@@ -30,15 +30,21 @@ def maps(folder, model, scene, **settings):
     return {name: [rasterio.open(folder / f"{name}{end}").read() for end in (".tif", ".confidence.tif")] for name in names}
 
 
-def test_a_map_is_what_the_evaluation_counts(trained, scene, tmp_path):  # noqa: F811
+def test_a_map_is_what_the_evaluation_counts_and_as_sure_of_it(trained, scene, tmp_path):  # noqa: F811
     write_json(tmp_path / "shifts.json", {"sensors": {}})
     cut(scene[0], TRUST, "dog", tmp_path / "shifts.json", tmp_path / "tiles" / "dog.zarr")
     evaluate(scene[0], EvaluationSettings(tile=32), trained("dis2"), tmp_path / "tiles", tmp_path / "found.json", "test", False)
     found = read_json(tmp_path / "found.json")["combinations"]
-    for name, (classes, _) in maps(tmp_path / "maps", trained("dis2"), scene, tile=32, overlap=0).items():
+    for name, (classes, confidence) in maps(tmp_path / "maps", trained("dis2"), scene, tile=32, overlap=0).items():
         measured = [rasterio.open(tmp_path / f"{sensor}.tif").read(1) != -999 for sensor in SENSORS]
         counted = (scene[1] != IGNORE) & np.all(measured, axis=0)
         assert found[name]["confusion"] == confusion(scene[1][counted], classes[0][counted], len(CLASSES)).tolist()
+        assert confidence[0][counted].mean() == pytest.approx(mean_confidence(found[name]), abs=0.3)
+
+
+def mean_confidence(entry):
+    """In percent, of the pixels that count."""
+    return 100 * sum(entry["reliability"]["confidence"]) / sum(entry["reliability"]["count"])
 
 
 @pytest.mark.parametrize(("batch", "threads"), [(1, 1), (5, 1), (4, 2)])

@@ -54,6 +54,7 @@ def made_once(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_map(results / f"maps/{method}/maple/{combination}.tif", truth, len(combination))
     for folder in (results / "maps").glob("*/maple"):
         seal(folder, folder.glob("*.tif"))
+    write_explanation(results, "maple")
     return results
 
 
@@ -115,6 +116,7 @@ def evaluation(method: str, seed: int, quality: float) -> dict:
         "blocks": {**blocks, "hit": hit, "predicted": predicted},
         "similarity": {name: {str(level): 0.4 + 0.05 * level + 0.1 * name.count("+") for level in range(1, 5)} for name in found},
         "partial": partial(miou, rng),
+        "cost": {name: {"parameters": 1_000_000, "gflops": 2 + quality + name.count("+")} for name in found},
         "summary": {
             "mean_miou": float(np.mean(list(miou.values()))),
             "worst": {"combination": worst, "miou": miou[worst]},
@@ -147,6 +149,35 @@ def partial(miou: dict[str, float], rng: np.random.Generator) -> dict:
                 for level in levels
             }
     return told
+
+
+def write_explanation(results: Path, scene: str) -> None:
+    """Without sensor or level i the first class loses 10 i points, each next one a point less; there is no water."""
+    folder = results / f"explained/dis2/{scene}"
+
+    def lost(taken: int) -> dict:
+        return {
+            name: {"iou": None if name == "water" else 0.1 * taken - 0.01 * k, "margin": -0.25 * taken}
+            for k, name in enumerate(CLASSES)
+        }
+
+    told = {
+        "method": "dis2",
+        "seed": 0,
+        "scene": scene,
+        "sensors": list(SENSORS),
+        "classes": list(CLASSES),
+        "truth": "labels",
+        "pixels": {name: 1000 * (name != "water") for name in CLASSES},
+        "iou": {name: None if name == "water" else 0.8 for name in CLASSES},
+        "without_sensor": {sensor: lost(taken) for taken, sensor in enumerate(SENSORS)},
+        "without_level": {str(level): lost(level) for level in range(1, 5)},
+        "left_out": [],
+    }
+    write(folder / "explanation.json", told)
+    attention = np.random.default_rng(7).integers(0, 101, (len(CLASSES), 6, 9), np.uint8)
+    attention[:, 0, 0] = 255
+    np.save(folder / "attention.npy", attention)
 
 
 def write_model(folder: Path, method: str, quality: float) -> None:

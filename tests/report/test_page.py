@@ -24,7 +24,7 @@ from dis2.evaluation.compare import MEAN
 from dis2.raster.grid import Grid
 from dis2.report.findings import read_findings
 from dis2.report.page import files_used, report
-from dis2.report.pictures import class_png, confidence_png, error_png, hillshade, sensor_png, thinned
+from dis2.report.pictures import class_png, confidence_png, error_png, hillshade, sensor_png, step_of, thinned
 from dis2.report.sentences import summary
 from dis2.report.viewer import read_bytes
 
@@ -101,7 +101,9 @@ def test_other_tables_hold_the_numbers_of_the_results(page: Path, results: Path)
             assert float(row[name]) == pytest.approx(100 * (full[row["class"]] - entry["scores"]["iou"][row["class"]]), abs=1e-4)
     expected = [float(value) for value in list(read_csv(page, "expected")[0].values())[1:]]
     assert expected == pytest.approx([100 * value for value in document["summary"]["expected"].values()], abs=1e-4)
-    assert cells(page, "cost")[0] == ["dis2", "1.23", "800", "700", "251", "0"]
+    worth = [f"{100 * document['summary']['mean_miou']:.1f}", "4.86", "1.00"]
+    assert cells(page, "cost")[0] == ["dis2", *worth, "1.23", "800", "700", "251", "0"]
+    assert (page.parent / "figures/quality.svg").read_text().count('class="mark"') == 2 * 3
     calibration = read_csv(page, "calibration")[0]
     assert float(calibration["sar"]) == pytest.approx(100 * document["combinations"]["sar"]["scores"]["ece"], abs=1e-4)
 
@@ -301,11 +303,12 @@ def test_where_nothing_was_looked_for_nothing_is_said_to_be_refused(data, result
 def test_the_comparison_is_told_in_words_in_a_table_and_in_a_figure(data: Data, page: Path, results: Path):
     text, found = page.read_text(), read_findings(data, results).comparisons
     assert list(found) == ["sensor-dropout", "teacher-zeros"]
-    for (rival, comparison), row in zip(found.items(), read_csv(page, "beside"), strict=True):
-        assert row["rival"] == rival and list(row)[-2] == MEAN
+    rows = {row["combination"]: row for row in read_csv(page, "beside")}
+    for rival, comparison in found.items():
+        assert list(rows) == list(comparison.differences) and list(rows)[-1] == MEAN
         for name, gap in comparison.differences.items():
-            assert float(row[name]) == pytest.approx(100 * gap.mean, abs=1e-4)
-            assert float(row[f"{name} half-width of 95 % interval"]) == pytest.approx(50 * (gap.high - gap.low), abs=1e-4)
+            assert float(rows[name][rival]) == pytest.approx(100 * gap.mean, abs=1e-4)
+            assert float(rows[name][f"{rival} half-width of 95 % interval"]) == pytest.approx(50 * (gap.high - gap.low), abs=1e-4)
         gap = comparison.differences[MEAN]
         assert gap.verdict == "leads" and f"dis2 leads {rival} in mean mIoU (+{100 * gap.mean:.1f} points" in text
     assert (page.parent / "figures/beside.svg").read_text().count('class="span"') == 16
@@ -366,6 +369,12 @@ def test_similarity_to_the_teacher_is_a_row_for_each_level(page: Path, results: 
     assert all(float(row[name]) == pytest.approx(told[name][row["level"]], abs=1e-4) for row in rows for name in told)
 
 
+def test_the_gap_to_the_teacher_is_told_in_words(page: Path):
+    """0.4 + 0.05 l + 0.1 for each further sensor: over levels 1 to 4 and six combinations, three of two sensors."""
+    (said,) = re.findall(r"likeness is (.*) for dis2, (.*) for sensor-dropout and (.*) for teacher-zeros\.", page.read_text())
+    assert [float(value) for value in said] == pytest.approx([0.575] * 3, abs=0.006)
+
+
 def test_what_was_not_measured_is_not_shown(data: Data, results: Path):
     for method in ("dis2", "sensor-dropout", "teacher-zeros"):
         document = scores(results, method)
@@ -393,6 +402,39 @@ def test_a_raster_read_in_bands_of_rows_is_the_thinned_raster():
     whole = np.arange(3 * 1300 * 70).reshape(3, 1300, 70)
     for step in (1, 2, 7, 600):
         assert np.array_equal(thinned(lambda window: whole[:, *window.slices], 1300, 70, step), whole[:, ::step, ::step])
+
+
+def test_pictures_of_the_viewer_have_a_palette_and_at_most_768_pixels_a_side(page: Path):
+    pictures = [Image.open(path) for path in (page.parent / "figures/maple").rglob("*.png")]
+    assert len(pictures) == 4 + 2 * 3 * 3 and all(picture.mode == "P" for picture in pictures)
+    for height, width in ((1, 1), (768, 769), (20_000, 3), (3000, 1537)):
+        step = step_of(height, width)
+        assert -(-max(height, width) // step) <= 768 < max(height, width) / max(step - 1, 1e-9)
+
+
+def test_quality_is_drawn_beside_cost_only_where_methods_differ_in_it(data: Data, results: Path):
+    for method in ("dis2", "sensor-dropout", "teacher-zeros"):
+        document = scores(results, method)
+        document["cost"]["optical+sar+dsm"]["gflops"] = 3.0
+        write(results / f"evaluation/{method}/0.json", document)
+    report(data, SETTINGS, results, results / "report/index.html")
+    assert not (results / "report/figures/quality.svg").exists()
+    assert {row["GFLOP a window"] for row in read_csv(results / "report/index.html", "cost")} == {"3"}
+
+
+def test_scenes_that_would_make_the_page_too_large_are_files_beside_it(data: Data, results: Path, monkeypatch):
+    for kind in ("maps/dis2", "maps/sensor-dropout"):
+        shutil.copytree(results / kind / "maple", results / kind / "willow")
+    shutil.copytree(results / "tiles/maple.zarr", results / "tiles/willow.zarr")
+    shutil.copyfile(results / "tiles/maple.manifest.json", results / "tiles/willow.manifest.json")
+    report(data, SETTINGS, results, results / "report/index.html")
+    assert list(viewer(results / "report/index.html")["scenes"]) == ["maple", "willow"]
+    monkeypatch.setattr("dis2.report.viewer.BUDGET", 1)
+    report(data, SETTINGS, results, results / "report/index.html")
+    text = (results / "report/index.html").read_text()
+    assert list(viewer(results / "report/index.html")["scenes"]) == ["maple"]
+    assert "willow is not in the viewer, to keep the page small: its pictures are in figures/willow/." in text
+    assert (results / "report/figures/willow/truth.png").stat().st_size
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 5])

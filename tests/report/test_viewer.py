@@ -84,6 +84,20 @@ def test_nothing_overflows_the_width(browser: Browser):
     assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+def test_on_paper_nothing_is_cut_off(browser: Browser):
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    browser.ask("Emulation.setDeviceMetricsOverride", width=718, height=900, deviceScaleFactor=1, mobile=False)  # A4
+    tables = browser.run("[...document.querySelectorAll('table, .drawing svg')].map((it) => it.getBoundingClientRect().right)")
+    assert len(tables) > 15 and max(tables) <= 718
+
+
+def test_the_text_of_drawings_can_be_read(browser: Browser):
+    """In pixels of the page; a letter of 13 in a drawing is smaller where the drawing is made to fit."""
+    browser.run("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    sizes = browser.run("[...document.querySelectorAll('.chart text')].map((it) => 13 * it.getScreenCTM().d || 13)")
+    assert len(sizes) > 100 and min(sizes) >= 10 and max(sizes) <= 17
+
+
 def test_switches_work_by_keyboard_and_say_their_state(browser: Browser):
     browser.run("document.querySelector('[data-sensor=sar]').focus()")
     for kind in ("keyDown", "keyUp"):

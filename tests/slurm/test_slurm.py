@@ -110,7 +110,7 @@ def test_everything_is_made_by_jobs_of_the_cluster(ran):
     assert ran.project.path("results/tiny/report/index.html").stat().st_size > 10_000
     submitted = set(re.findall(r"SLURM jobid (\d+)", ran.refused + ran.said))
     assert submitted == {job["JobId"] for job in ran.jobs}
-    for rule, number in {"scene": 2, "statistics": 1, "evaluate": 2, "predict": 1, "report": 1}.items():
+    for rule, number in {"scene": 2, "statistics": 1, "evaluate": 2, "predict": 1, "explain": 1, "report": 1}.items():
         assert [job["JobState"] for job in ran.jobs_of(rule)] == ["COMPLETED"] * number, rule
 
 

@@ -127,7 +127,7 @@ def test_scoring_leaves_the_network_as_it_was(network, tiles, training):
 
 
 def count(primary, every):
-    return Count(np.array(primary), np.array(every), Calibration.empty(2), Calibration.empty(2))
+    return Count(np.array(primary), np.array(every), *(Calibration.empty(2) for _ in range(3)))
 
 
 def test_miou_is_of_the_pixels_that_every_sensor_sees_or_else_of_those_that_any_sees():

@@ -31,6 +31,7 @@ STAGES: dict[str, Callable[[Path], list[object]]] = {
     "distill": lambda out: ["--teacher", MADE / "models/teacher/0", *TRAINING, "--out", out / "model"],
     "evaluate": lambda out: [MADE / "models/dis2/0", "--tiles", MADE / "tiles", "--out", out / "0.json"],
     "predict": lambda out: [MADE / "models/dis2/0", *MAPPING, "--out", out],
+    "explain": lambda out: [MADE / "models/dis2/0", *MAPPING[:4], "--out", out],
     "report": lambda out: ["--results", MADE, "--out", out / "index.html"],
 }
 """The stages by hand, on what a run has made."""
@@ -45,6 +46,7 @@ RESULTS = (
     "models/*/*/weights.*",
     "evaluation/*/*",
     "maps/*/*/*",
+    "explained/*/*/*.*",
 )
 """What is the same, byte by byte, however often a run was killed; other files tell how long something took."""
 KILLER = """
@@ -179,6 +181,8 @@ def flip(content: bytes) -> bytes:
         ("maps/dis2/cat/sar.confidence.tif", "report"),
         ("maps/dis2/cat/sar.sensors.tif", "report"),
         ("maps/dis2/cat/manifest.json", "report"),
+        ("explained/dis2/cat/explanation.json", "report"),
+        ("explained/dis2/cat/attention.npy", "report"),
     ],
 )
 def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, capsys, file, stage, damage):

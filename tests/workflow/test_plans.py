@@ -32,6 +32,7 @@ def test_a_config_of_one_s_own_is_planned_without_a_trace_of_the_built_in_one(so
         "Training sensor-dropout, seed 0",
         "Distilling the student, seed 0",
         *(f"Evaluating {method}, seed 0" for method in ("dis2", "sensor-dropout", "teacher-zeros")),
+        "Explaining south with dis2",
         *(f"Mapping {scene} with {method}" for scene in ("south", "new") for method in ("dis2", "sensor-dropout")),
         "Writing the report",
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 TRAINING = {"Training teacher, seed 0", "Training sensor-dropout, seed 0", "Distilling the student, seed 0"}
 SCORING = {f"Evaluating {method}, seed 0" for method in ("dis2", "sensor-dropout", "teacher-zeros")}
-MAPPING = {f"Mapping cat with {method}" for method in ("dis2", "sensor-dropout")}
+EXPLAINING = {"Explaining cat with dis2"}
+MAPPING = {f"Mapping cat with {method}" for method in ("dis2", "sensor-dropout")} | EXPLAINING
 REPORT = {"Writing the report"}
 
 
@@ -38,6 +40,18 @@ def test_one_command_makes_everything_that_the_design_names(finished):
     assert {path.name for path in (made / "maps/dis2/cat").glob("sar*")} >= {"sar.tif", "sar.confidence.tif"}
     assert not (made / "state").exists() or not any((made / "state").rglob("*.*"))
     assert not [path for path in finished.path("results").rglob("*") if ".part" in path.name]
+
+
+def test_snakemake_s_own_report_shows_figures_tables_and_explanations_each_with_a_caption(done):
+    ran = done.run("--report", "own.html")
+    assert ran.returncode == 0, ran.stdout
+    made, text = done.path("results/tiny"), done.path("own.html").read_text()
+    shown = [path for kind in ("report/figures/*.svg", "report/tables/*.csv", "explained/**/*.png") for path in made.glob(kind)]
+    names = {path.stem for path in shown}
+    assert {"beside", "partial-clouds", "similarity", "explained-sensors-dis2-cat", "attention"} <= names
+    for path in shown:
+        entry = re.search(rf'"{path.relative_to(done.folder).as_posix()}": {{.*?"caption": "(.*?)", "mime_type"', text)
+        assert entry and len(re.sub(r"<.*?>|\\\\n", "", entry[1])) > 10, path
 
 
 def test_a_second_run_does_nothing(finished):
@@ -73,6 +87,7 @@ CHECKING = every("Checking the rasters of {}") | REGISTERING
         ("tiles/cut.py", TILING),
         ("tiles/statistics.py", TILING - every("Tiling {}")),
         ("evaluation/evaluate.py", SCORING | REPORT),
+        ("evaluation/explain.py", EXPLAINING | REPORT),
         ("prediction/maps.py", MAPPING | REPORT),
         ("doctor.py", set()),
     ],
@@ -93,6 +108,7 @@ def test_an_edit_of_a_module_runs_the_stage_that_it_belongs_to_and_what_follows(
         ),
         ("evaluation/dis2/0.json", {"Evaluating dis2, seed 0"} | REPORT),
         ("maps/dis2/cat/sar.tif", {"Mapping cat with dis2"} | REPORT),
+        ("explained/dis2/cat/attention.npy", EXPLAINING | REPORT),
     ],
 )
 def test_what_is_deleted_is_not_missed_until_something_needs_it_and_then_made_again_with_what_follows(done, file, jobs):
@@ -154,6 +170,8 @@ def test_an_edit_of_a_rival_trains_only_that_rival(done):
         ("evaluation:\n", "evaluation:\n  bins: 10\n", SCORING | REPORT),
         ("prediction:\n", "prediction:\n  overlap: 0.5\n", MAPPING | REPORT),
         ("report:\n", "report:\n  title: Ants and bees\n", REPORT),
+        ("report:\n", "report:\n  explain: []\n", REPORT),
+        ("report:\n", "report:\n  explain: [bee]\n", {"Explaining bee with dis2"} | REPORT),
         ("report:\n", 'preparation: {processes: 2, scheduler: "tcp://host:8786"}\nreport:\n', set()),
         ("# The whole workflow", "# A comment", set()),
         ("  width: 8", "  width: 8  # as before", set()),

@@ -149,6 +149,11 @@ def maps(wildcards):
     ]
 
 
+def explanations(wildcards):
+    """What the report tells of sensors and resolutions."""
+    return [results(f"explained/{it}/{name}") for it in plan().explained for name in ("explanation.json", "attention.npy")]
+
+
 wildcard_constraints:
     scene=NAME,
     method=one_of([*PLAN.trained, *PLAN.scored]),

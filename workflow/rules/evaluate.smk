@@ -35,6 +35,46 @@ rule evaluate:
         " --tiles {params.tiles:q} --out {output.scores:q} 2>&1 | tee -i {log:q}"
 
 
+rule explain:
+    """What each sensor and each resolution tells of each class, and where a class is looked for."""
+    input:
+        model=scored_model,
+        files=lambda wildcards: PLAN.files(wildcards.scene),
+        shifts=rules.register.output.shifts,
+    output:
+        told=results("explained/{method}/{scene}/explanation.json"),
+        tables=[results(f"explained/{{method}}/{{scene}}/{name}.csv") for name in ("sensors", "levels")],
+        attention=results("explained/{method}/{scene}/attention.npy"),
+        pictures=report(
+            directory(results("explained/{method}/{scene}/pictures")),
+            patterns=["{picture}.png"],
+            caption="../report/explanation.rst",
+            category="Explanation",
+            labels={"method": "{method}", "scene": "{scene}", "picture": "{picture}"},
+        ),
+    log:
+        results("logs/explain/{method}-{scene}.log"),
+    benchmark:
+        results("benchmarks/explain/{method}-{scene}.tsv")
+    conda:
+        TRAIN_ENV
+    threads: PLAN.run.prediction.threads
+    resources:
+        mem_mb=growing(8000),
+        runtime=240,
+        gpu=GPUS,
+    params:
+        settings=lambda wildcards: PLAN.map_settings(wildcards.scene),
+        model=model_folder,
+        folder=lambda wildcards, output: parent(output.told),
+        code=lambda wildcards: model_code("dis2.evaluation.explain", wildcards.method),
+    message:
+        "Explaining {wildcards.scene} with {wildcards.method}"
+    shell:
+        "python -m dis2 explain {params.model:q} --settings {params.settings:q} --scene {wildcards.scene:q}"
+        " --shifts {input.shifts:q} --out {params.folder:q} 2>&1 | tee -i {log:q}"
+
+
 for number, (combinations, scenes) in enumerate(PLAN.mapped().items()):
 
     rule:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, Skips, steps
-from dis2.models.layers import NormReLU, PixelNorm, doubled, widths
+from dis2.models.layers import PixelNorm, doubled, finest, widths
 
 
 class Decoder(nn.Module):
@@ -16,16 +17,16 @@ class Decoder(nn.Module):
         self.norm = PixelNorm(widths(width)[-1])
         self.skips = Skips(width)
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
-        self.norms = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
+        self.norms = nn.ModuleList([PixelNorm(b) for _, b in steps(width)])
         self.heads = nn.ModuleList([nn.Conv2d(c, classes, 1) for c in reversed(widths(width))])
-        self.edge = nn.Conv2d(width // 2, width, 3, padding=1)
+        self.edge = nn.Conv2d(width // 2, finest(width), 1)
         self.finish = Finish(width, width, classes)
 
     def forward(self, fused: list[Tensor]) -> tuple[Tensor, list[Tensor], Tensor]:
-        """From levels 0 to 4: logits [B, K, H, W], logits of the scales coarse to fine, penultimate features [B, w, H, W]."""
+        """From levels 0 to 4: logits [B, K, H, W], logits of the scales coarse to fine, penultimate features [B, F, H, W]."""
         stem, *levels = fused
         found = [self.norm(levels[-1])]
         for narrow, norm, skip in zip(self.narrow, self.norms, self.skips(levels), strict=True):
-            found.append(norm(doubled(narrow(found[-1])) + skip))  # [B, C / 2, 2 h, 2 w]
+            found.append(F.relu(doubled(norm(narrow(found[-1]))) + skip))  # [B, C / 2, 2 h, 2 w]
         logits, penultimate = self.finish(found[-1], self.edge(stem))
         return logits, [head(x) for head, x in zip(self.heads, found, strict=True)], penultimate

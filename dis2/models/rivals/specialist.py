@@ -59,6 +59,7 @@ def _joined(full: Card, cards: list[Card]) -> Card:
         update={
             "parameters": sum(card.parameters for card in cards),
             "validation": {name: score for card in cards for name, score in card.validation.items()},
+            "temperatures": {name: one for card in cards for name, one in card.temperatures.items()},
             "training": {**full.training, **sums, "best_step": None},
         }
     )

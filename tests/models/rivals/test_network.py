@@ -65,7 +65,7 @@ def test_the_trunk_is_the_same_for_all_sensors(method):
 @pytest.mark.parametrize("method", ["magic", "sgma"])
 def test_one_more_sensor_costs_its_stem_and_its_projections_and_nothing_else(method):
     bands, channels = 5, TINY.width // 2
-    stem = 9 * (bands + 1) * channels + 3 * channels  # a convolution with its bias, and a norm's scale and shift
+    stem = 9 * (bands + 1) * channels + channels  # a convolution with its bias
     projections = sum(c * c + 3 * c for c in widths(TINY.width)) if method == "sgma" else 0
     less, more = (parameters(method, sensors) for sensors in (SENSORS, SENSORS | {"new": bands}))
     assert more - less == stem + projections
