@@ -133,7 +133,7 @@ def test_a_closed_folder_is_one_line_whether_or_not_an_old_page_is_there_and_a_d
     if made:
         done.edit("dis2/report/page.py")
     else:
-        done.path("results/tiny/report/index.html").unlink()
+        shutil.rmtree(done.path("results/tiny/report"))
     closed(done.path(folder))
     ran = done.run()
     said = [line for line in ran.stdout.splitlines() if line.startswith(f"{folder}: ")]
