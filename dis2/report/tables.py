@@ -153,13 +153,16 @@ def expected(findings: Findings) -> Table:
 
 
 def calibration(findings: Findings) -> Table:
-    """Expected calibration error of every method on every combination; the least is best."""
-    rows = [
-        [Cell(method), *(percent(findings.score(method, combination, "ece")) for combination in findings.combinations)]
-        for method in findings.methods
-    ]
+    """Expected calibration error of every method on every combination, with temperatures and without; the least is best."""
+    rows = []
+    for method in findings.methods:
+        rows.append([Cell(method), *(percent(findings.score(method, name, "ece")) for name in findings.combinations)])
+        before = [findings.over_seeds(method, "combinations", name, "untempered", "ece") for name in findings.combinations]
+        if any(before):
+            rows.append([Cell(f"{method}, untempered"), *map(percent, before)])
     caption = (
-        "Expected calibration error in percent points: how far stated confidence lies from being right. The least is marked ●."
+        "Expected calibration error in percent points: how far stated confidence lies from being right, at the temperature that "
+        "was fitted for each combination on validation pixels, and without one (untempered). The least is marked ●."
     )
     return Table("calibration", caption, ("method", *findings.combinations), with_best(rows, min))
 
