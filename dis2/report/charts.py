@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from dis2.report.cells import Table
 from dis2.report.markup import render
-from dis2.report.tables import Table
 
 WIDTH = 400  # of a phone: there text is as large as beside the drawing
 LETTER = 7.3  # how wide a letter may be

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from dis2.errors import UserError
 from dis2.files import check_digest, read_json
+from dis2.report.cells import Cell, Table
 from dis2.report.charts import Figure, heat_map
 from dis2.report.findings import Document, Findings
 from dis2.report.pictures import confidence_png
 from dis2.report.sentences import listed
-from dis2.report.tables import Cell, Table
 
 NOTHING = 255
 """What stands in `attention.npy` where no sensor measured."""

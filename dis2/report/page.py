@@ -12,6 +12,7 @@ from dis2.config.data import Data
 from dis2.config.report import ReportSettings
 from dis2.files import check_digest, whole
 from dis2.report import figures, tables
+from dis2.report.cells import Table
 from dis2.report.charts import Figure, heat_map
 from dis2.report.explained import (
     Explained,
@@ -25,7 +26,6 @@ from dis2.report.findings import Findings, read_findings
 from dis2.report.markup import render
 from dis2.report.pictures import data_uri, smaller_png
 from dis2.report.sentences import likeness, summary
-from dis2.report.tables import Table
 from dis2.report.viewer import Shown, shown_scenes, viewer_data, within_budget
 
 PICTURES = 3 * 2**20

@@ -104,8 +104,10 @@ def test_other_tables_hold_the_numbers_of_the_results(page: Path, results: Path)
     worth = [f"{100 * document['summary']['mean_miou']:.1f}", "4.86", "1.00"]
     assert cells(page, "cost")[0] == ["dis2", *worth, "1.23", "800", "700", "251", "0"]
     assert (page.parent / "figures/quality.svg").read_text().count('class="mark"') == 2 * 3
-    calibration = read_csv(page, "calibration")[0]
-    assert float(calibration["sar"]) == pytest.approx(100 * document["combinations"]["sar"]["scores"]["ece"], abs=1e-4)
+    calibration = {row["method"]: row for row in read_csv(page, "calibration")}
+    assert float(calibration["dis2"]["sar"]) == pytest.approx(100 * document["combinations"]["sar"]["scores"]["ece"], abs=1e-4)
+    assert float(calibration["dis2, untempered"]["sar"]) == pytest.approx(2 * float(calibration["dis2"]["sar"]), abs=1e-4)
+    assert "teacher-zeros" in calibration and "teacher-zeros, untempered" not in calibration
 
 
 def test_registration_stands_beside_the_truth(page: Path, results: Path):
