@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, steps
-from dis2.models.layers import PixelNorm, doubled, finest
+from dis2.models.layers import PixelNorm, doubled
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
 
@@ -51,7 +51,7 @@ class PlainDecoder(nn.Module):
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
         self.norm = nn.ModuleList([PixelNorm(b) for _, b in steps(width)])
         self.heads = nn.ModuleList([nn.Conv2d(b, classes, 1) for _, b in steps(width)])
-        self.finish = Finish(finest(width), width, classes)
+        self.finish = Finish(width, width, classes)
 
     def forward(
         self, scores: Tensor, features: Tensor, fused: list[Tensor], edges: list[Tensor]

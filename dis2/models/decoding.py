@@ -10,9 +10,8 @@ from dis2.models.slots import Shown
 
 
 def steps(width: int) -> list[tuple[int, int]]:
-    """Channels below and above each step from level 4 up to level 1, where no more are kept than the last step takes."""
-    _, *coarser = widths(width)
-    channels = [finest(width), *coarser]
+    """Channels below and above each step from level 4 up to level 1."""
+    channels = widths(width)
     return list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
 
 
@@ -21,8 +20,7 @@ class Skips(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        fused = reversed(widths(width)[:-1])
-        self.bring = nn.ModuleList([nn.Conv2d(c, into, 1) for c, (_, into) in zip(fused, steps(width), strict=True)])
+        self.bring = nn.ModuleList([nn.Conv2d(c, c, 1) for _, c in steps(width)])
 
     def forward(self, fused: list[Tensor]) -> list[Tensor]:
         return [bring(x) for bring, x in zip(self.bring, reversed(fused[:-1]), strict=True)]
