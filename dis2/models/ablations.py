@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, steps
-from dis2.models.layers import PixelNorm, doubled
+from dis2.models.layers import NormReLU, PixelNorm, doubled
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
 
@@ -49,7 +48,7 @@ class PlainDecoder(nn.Module):
         super().__init__()
         self.skips = skips
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
-        self.norm = nn.ModuleList([PixelNorm(b) for _, b in steps(width)])
+        self.norm = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
         self.heads = nn.ModuleList([nn.Conv2d(b, classes, 1) for _, b in steps(width)])
         self.finish = Finish(width, width, classes)
 
@@ -59,7 +58,7 @@ class PlainDecoder(nn.Module):
         """Logits [B, K, H, W], in training those of the scales coarse to fine, penultimate features [B, F, H, W]."""
         x, scales = features, [scores]
         for narrow, skip, norm, head in zip(self.narrow, self.skips(fused), self.norm, self.heads, strict=True):
-            x = F.relu(doubled(norm(narrow(x))).add_(skip), inplace=True)  # [B, C / 2, 2 h, 2 w]
+            x = norm(doubled(narrow(x)).add_(skip))  # [B, C / 2, 2 h, 2 w]
             if self.training:
                 scales.append(head(x))
         logits, penultimate = self.finish(x, *edges)

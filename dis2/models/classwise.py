@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, steps
-from dis2.models.layers import PixelNorm, doubled, joined
+from dis2.models.layers import NormReLU, doubled, joined
 
 MIXED = 4
 """Channels that each class brings to the mixing of all classes."""
@@ -42,7 +41,7 @@ class ClasswiseDecoder(nn.Module):
         super().__init__()
         self.classes, self.chunk, self.skips = classes, chunk or classes, skips
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
-        self.norm = nn.ModuleList([PixelNorm(b) for _, b in steps(width)])
+        self.norm = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
         self.heads = nn.ParameterList([torch.randn(classes, b) / b**0.5 for _, b in steps(width)])
         self.to_mix = nn.Conv2d(width, MIXED, 1)
         self.finish = Finish(MIXED * classes, width, classes)
@@ -67,8 +66,8 @@ class ClasswiseDecoder(nn.Module):
         x = (gates.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1)  # [B k, C, h, w]
         maps = []
         for narrow, skip, norm, heads in zip(self.narrow, skips, self.norm, self.heads, strict=True):
-            x = doubled(norm(narrow(x)))  # [B k, C / 2, 2 h, 2 w]
-            x = F.relu(x.add_(skip.unsqueeze(1).expand(-1, each[1], -1, -1, -1).flatten(0, 1)), inplace=True)
+            x = doubled(narrow(x)).add_(skip.unsqueeze(1).expand(-1, each[1], -1, -1, -1).flatten(0, 1))
+            x = norm(x)  # [B k, C / 2, 2 h, 2 w]
             if self.training:
                 maps.append(_evidence(x, heads[first : first + gates.shape[1]]))
         mixed = self.to_mix(x).unflatten(0, each)  # [B, k, 4, H / 2, W / 2]

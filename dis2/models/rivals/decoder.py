@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, Skips, steps
-from dis2.models.layers import PixelNorm, doubled, finest, widths
+from dis2.models.layers import NormReLU, PixelNorm, doubled, finest, widths
 
 
 class Decoder(nn.Module):
@@ -17,7 +16,7 @@ class Decoder(nn.Module):
         self.norm = PixelNorm(widths(width)[-1])
         self.skips = Skips(width)
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
-        self.norms = nn.ModuleList([PixelNorm(b) for _, b in steps(width)])
+        self.norms = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
         self.heads = nn.ModuleList([nn.Conv2d(c, classes, 1) for c in reversed(widths(width))])
         self.edge = nn.Conv2d(width // 2, finest(width), 1)
         self.finish = Finish(width, width, classes)
@@ -27,6 +26,6 @@ class Decoder(nn.Module):
         stem, *levels = fused
         found = [self.norm(levels[-1])]
         for narrow, norm, skip in zip(self.narrow, self.norms, self.skips(levels), strict=True):
-            found.append(F.relu(doubled(norm(narrow(found[-1]))) + skip))  # [B, C / 2, 2 h, 2 w]
+            found.append(norm(doubled(narrow(found[-1])) + skip))  # [B, C / 2, 2 h, 2 w]
         logits, penultimate = self.finish(found[-1], self.edge(stem))
         return logits, [head(x) for head, x in zip(self.heads, found, strict=True)], penultimate
