@@ -262,7 +262,7 @@ def test_a_batch_that_devices_cannot_share_is_refused():
 
 def test_patience_ends_a_training_that_gets_no_better(tiles, tmp_path, monkeypatch):
     scores = iter([0.3, 0.5, 0.4, 0.45, 0.2])
-    monkeypatch.setattr(train_module, "_validator", lambda *_: lambda network: {"eye": next(scores)})
+    monkeypatch.setattr(train_module, "mious", lambda counts: {"eye": next(scores)})
     out = trained(tiles, "teacher", tmp_path, teacher_steps=30, validate_every=3, patience=2)
     assert len(history(out)) == 12  # the best one after the sixth step, and two that are not better
     assert json.loads((out / "model.json").read_text())["training"]["best_step"] == 6
