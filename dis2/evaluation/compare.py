@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from dis2.errors import UserError
+from dis2.evaluation.evaluations import ALIKE, Document, Runs, evaluations, named, pooled
 from dis2.evaluation.printed import aligned
-from dis2.evaluation.results import Document, Runs, evaluations, named, pooled
 
 RESAMPLES = 2000
 LEVEL = 0.95
 MEAN = "mean"
 """The mean over combinations, which is compared beside each of them."""
+Methods = Mapping[str, Runs]
 ONCE = "\nWhere each was trained once, nothing is claimed for another training."
 
 
@@ -162,7 +163,7 @@ def _same_blocks(documents: Sequence[Document]) -> int:
             raise UserError(f"{named(document)}: no blocks of pixels are in it; evaluate the model again")
     first = documents[0]
     for document in documents[1:]:
-        for what in ("split", "sensors", "classes"):
+        for what in ALIKE:
             if document[what] != first[what]:
                 raise UserError(
                     f"{named(document)}: {what}: {document[what]}, but {first[what]} in {named(first)}; compare what is alike"
@@ -245,9 +246,6 @@ def compare(first: Path, second: Path | None, folds: Sequence[Path], as_json: bo
     print("\n\n".join(f"{_head(it)}\n\n{aligned(_rows(it))}\n\n{said(it)}" for it in comparisons))
     if any(len(it.seeds) < 2 for it in comparisons):
         print(ONCE)
-
-
-Methods = Mapping[str, Runs]
 
 
 def _among(mine: Methods, first: Path) -> tuple[dict[str, Runs], list[tuple[str, str]]]:

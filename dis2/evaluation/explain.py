@@ -43,7 +43,6 @@ from dis2.tiles.dataset import batches, fresh
 SIDE = 768
 """Pixels of a picture's longer side at most."""
 
-Logits = Tensor
 Labels = NDArray[np.uint8]
 
 

@@ -13,16 +13,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dis2.files import whole
+from dis2.prediction.maps import NOTHING
 
 if TYPE_CHECKING:
     from dis2.evaluation.explain import Canvas, Explanation
 
 COLUMNS = 4
 """Pictures side by side."""
-
-
-NOTHING = 255
-"""What stands in `attention.npy` where no sensor measured."""
 
 
 def write_tables(told: Mapping[str, Any], out: Path) -> None:

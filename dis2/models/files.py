@@ -17,7 +17,7 @@ from torch import nn
 from dis2.config.data import Data, Sensor
 from dis2.config.model import ModelSettings
 from dis2.errors import UserError
-from dis2.files import digest, read_json, whole, write_json
+from dis2.files import check_digest, digest, read_json, whole, write_json
 from dis2.models.inputs import inputs
 from dis2.models.prediction import Images, Validity
 from dis2.models.registry import METHODS, method_of
@@ -125,9 +125,8 @@ def load(folder: Path) -> Model:
         return way.network_module().together(folder)
     card = read_card(folder)
     network = build(card.method, card.sensors, len(card.classes), card.settings)
+    check_digest(folder / WEIGHTS, card.weights)
     try:
-        if card.weights not in ("", digest(folder / WEIGHTS)):
-            raise SafetensorError("other bytes than were written")
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -35,9 +35,10 @@ def tempered(logits: Tensor, valid: Validity, sensors: Sequence[str], temperatur
     """Logits [B, K, H, W] over the temperature of those sensors that measured each pixel; 1 where none is known."""
     if not temperatures:
         return logits
-    table = logits.new_ones(2 ** len(sensors), dtype=torch.float32)
+    known = [1.0] * 2 ** len(sensors)
     for combination in combinations(sensors):
         place = sum(1 << index for index, sensor in enumerate(sensors) if sensor in combination)
-        table[place] = temperatures.get(name_of(combination), 1.0)
+        known[place] = temperatures.get(name_of(combination), 1.0)
+    table = torch.tensor(known, device=logits.device)
     places = torch.stack([valid[sensor].long() << index for index, sensor in enumerate(sensors)]).sum(0)  # [B, 1, H, W]
     return logits.float() / table[places]

@@ -22,7 +22,7 @@ from dis2.progress import track
 from dis2.raster.grid import Grid, Window, blocks
 from dis2.raster.scaling import scale_of
 from dis2.raster.scene import open_scene_labels, reference_sensor, scene_grid
-from dis2.raster.warp import CACHE, bands_of, grid_of, measured, nodata_of, open_raster
+from dis2.raster.warp import CACHE, bands_of, grid_of, laid, measured, nodata_of, open_raster
 
 SIDE = 1024
 """Labels are read in windows of this side."""
@@ -164,8 +164,9 @@ def _look(file: str, source: DatasetReader, nodata: float | None) -> dict[str, A
     bands = len(bands_of(source))
     own = nodata_of(source, nodata)
     valid, infinite, nan, low, high = np.zeros(bands, int), 0, 0, math.inf, -math.inf
+    opened = laid(source)
     for window in _windows(source):
-        values, told = measured(file, source, window, own)
+        values, told = measured(file, opened, window, own)
         finite = told & np.isfinite(values)
         valid += finite.sum((1, 2))
         strange = values[told & ~finite]

@@ -18,7 +18,7 @@ from dis2.config.data import IGNORE, Data, Labels
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window, blocks
 from dis2.raster.sources import refusal
-from dis2.raster.warp import Stacked, bands_of, measured, nodata_of, open_raster, warped
+from dis2.raster.warp import Stacked, bands_of, laid, measured, nodata_of, open_raster, warped
 
 Indices = NDArray[np.uint8]
 
@@ -100,8 +100,9 @@ def uncoloured(file: str, data: Data) -> Iterator[str]:
         size = {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
         colors = Colors(file, data)
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), memory.open(**form, **size) as out:
+            opened, nodata = laid(source), nodata_of(source)
             for window in blocks(source.height, source.width, STRIP):
-                bands, valid = measured(file, source, window, nodata_of(source))
+                bands, valid = measured(file, opened, window, nodata)
                 indices = np.where(valid.all(0), colors.indices(bands, window), IGNORE).astype(np.uint8)
                 out.write(indices, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
         yield memory.name

@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp
 from dis2.errors import UserError
 from dis2.raster.cube import arrays_of
 from dis2.raster.grid import blocks
-from dis2.raster.warp import bands_of, measured, nodata_of, open_raster
+from dis2.raster.warp import bands_of, laid, measured, nodata_of, open_raster
 
 RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".img", ".vrt", ".bil", ".asc", ".nc", ".mat"}
 BESIDE = {".tfw", ".pgw", ".jgw", ".wld", ".prj", ".ovr", ".xml", ".hdr", ".aux"}
@@ -105,8 +105,9 @@ def _look(source: DatasetReader, file: str, name: str) -> Seen:
     bands, nodata = bands_of(source), nodata_of(source)
     low, high, told, zeros = np.inf, -np.inf, 0, 0
     values: Counter[int] | None = Counter()
+    opened = laid(source)
     for window in blocks(source.height, source.width, SIDE):
-        pixels, valid = measured(file, source, window, nodata)
+        pixels, valid = measured(file, opened, window, nodata)
         there = valid.any(0) & np.isfinite(pixels).all(0)
         told += int(there.sum())
         if not there.any():

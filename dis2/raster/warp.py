@@ -102,7 +102,7 @@ class Warped:
             scale = str(min(1.0, 1 / finer) if finer else 1.0)  # given, since GDAL would guess one for each window
             how = Resampling[_effective(resampling, finer) if adapted else resampling]
             self.how = {"crs": grid.crs, "resampling": how, "XSCALE": scale, "YSCALE": scale}
-            self.pinned = cache(lambda *how: _laid(stack.enter_context(WarpedVRT(source, **dict(how) | _place(self.grid)))))
+            self.pinned = cache(lambda *how: laid(stack.enter_context(WarpedVRT(source, **dict(how) | _place(self.grid)))))
             self.seen = cache(self._seen_by_cell)
             self.alike = self.nodata is None or unmeasured == "all" or self.count == 1
             self.told = self.nodata is not None or MaskFlags.all_valid not in source.mask_flag_enums[0]
@@ -110,7 +110,7 @@ class Warped:
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w], and where any, or all, of them are measured [h, w]."""
         if self.grid.crs is None:
-            return self._told(_laid(self.source), window)
+            return self._told(laid(self.source), window)
         bands = np.empty((self.count, window.height, window.width), self.dtype)
         valid = np.empty((window.height, window.width), bool)
         for cell in blocks(self.grid.height, self.grid.width, self.tall, under=window, wide=self.wide):
@@ -130,7 +130,7 @@ class Warped:
             return self._told(self.pinned(*how.items()), cell, out)
         part = self.grid.part(cell)
         with WarpedVRT(self.source, **how | _place(part)) as alone:  # GDAL's own blocks would take too much
-            return self._told(_laid(alone), Window(0, 0, part.height, part.width))
+            return self._told(laid(alone), Window(0, 0, part.height, part.width))
 
     def _telling(self, cell: Window) -> dict[str, Any]:
         """How the warp of a cell tells what is measured: by nodata of each band, which takes GDAL twice as long, only where
@@ -148,8 +148,8 @@ class Warped:
         cells = [*blocks(self.grid.height, self.grid.width, self.tall, under=block, wide=self.wide)]
         return dict(zip(cells, _seen(self.source, self.grid, cells), strict=True))
 
-    def _told(self, laid: Laid, window: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
-        bands, valid = measured(self.source.name, laid, window, self.nodata, out)
+    def _told(self, opened: Laid, window: Window, out: Bands | None = None) -> tuple[Bands, Mask]:
+        bands, valid = measured(self.source.name, opened, window, self.nodata, out)
         one = not valid.strides[0]  # the same for every band
         return self.scale(bands) if self.scale else bands, valid[0] if one else self.reduce(valid, axis=0)
 
@@ -221,7 +221,8 @@ def bands_of(source: rasterio.DatasetReader | WarpedVRT) -> list[int]:
     return [i for i in source.indexes if source.colorinterp[i - 1] is not ColorInterp.alpha]
 
 
-def _laid(dataset: rasterio.DatasetReader | WarpedVRT) -> Laid:
+def laid(dataset: rasterio.DatasetReader | WarpedVRT) -> Laid:
+    """Looked at once, and not for each window."""
     indexes = bands_of(dataset)
     alpha = next((i for i in dataset.indexes if i not in indexes), None)
     return Laid(dataset, indexes, alpha, all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums))
@@ -238,11 +239,9 @@ def nodata_of(source: rasterio.DatasetReader, nodata: float | None = None) -> fl
     return nodata if float(nodata).is_integer() and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max else None
 
 
-def measured(
-    file: str, source: rasterio.DatasetReader | Laid, window: Window, nodata: float | None, out: Bands | None = None
-) -> tuple[Bands, Mask]:
+def measured(file: str, source: Laid, window: Window, nodata: float | None, out: Bands | None = None) -> tuple[Bands, Mask]:
     """A window's bands [C, h, w], and which values are told to be measurements by alpha, mask, nodata and footprint [C, h, w]."""
-    dataset, indexes, alpha, whole = source if isinstance(source, Laid) else _laid(source)
+    dataset, indexes, alpha, whole = source
     place = RasterWindow(window.x, window.y, window.width, window.height)
     try:
         if alpha is not None:
@@ -313,7 +312,7 @@ def _alike(source: rasterio.DatasetReader, window: Window, nodata: float | None)
     """Are all bands of each pixel measured, or none? Not looked at if there are too many."""
     if window.height * window.width * source.count * np.dtype(source.dtypes[0]).itemsize > 4 * CELL_BYTES:
         return False
-    _, valid = measured(source.name, source, window, nodata)
+    _, valid = measured(source.name, laid(source), window, nodata)
     return bool((valid == valid[0]).all())
 
 

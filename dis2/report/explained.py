@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.files import check_digest, read_json
 from dis2.report.cells import Cell, Table
@@ -17,8 +18,6 @@ from dis2.report.findings import Document, Findings
 from dis2.report.pictures import confidence_png
 from dis2.report.sentences import listed
 
-NOTHING = 255
-"""What stands in `attention.npy` where no sensor measured."""
 LITTLE = 0.0005
 """A smaller loss of IoU is none."""
 
@@ -109,7 +108,7 @@ def explained_figures(every: Iterable[Explained]) -> list[Figure]:
 
 def attention_pictures(it: Explained) -> dict[str, bytes]:
     """Where each class is looked for, from 0 to 100 %: a picture a class."""
-    shares = np.where(it.attention == NOTHING, np.nan, it.attention / 100).astype(np.float32)
+    shares = np.where(it.attention == IGNORE, np.nan, it.attention / 100).astype(np.float32)
     return dict(zip(it.told["classes"], map(confidence_png, shares), strict=False))
 
 

@@ -13,6 +13,8 @@ from dis2.files import read_json
 Document = dict[str, Any]
 Runs = Mapping[int, Document]
 """A method's evaluations by seed."""
+ALIKE = ("split", "sensors", "classes")
+"""What evaluations that are put side by side or together have in common."""
 
 
 def evaluations(path: Path) -> dict[str, dict[int, Document]]:
@@ -56,7 +58,7 @@ def _together(parts: Sequence[tuple[Path, Document]]) -> Document:
     where, first = parts[0]
     seen: dict[tuple[object, ...], Path] = {}
     for folder, part in parts:
-        for what in ("split", "sensors", "classes"):
+        for what in ALIKE:
             if part[what] != first[what]:
                 raise UserError(f"{folder}: {what}: {part[what]}, but {first[what]} in {where}; folds of one study are alike")
         if part["blocks"]["side"] != first["blocks"]["side"]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dis2.errors import UserError
-from dis2.evaluation.results import evaluations, pooled
+from dis2.evaluation.evaluations import evaluations, pooled
 from tests.evaluation.test_compare import in_folds, written
 
 LEVELS = {"dis2": 0.7, "rival": 0.6}
