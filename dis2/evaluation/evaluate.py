@@ -127,13 +127,13 @@ def described(
             "pixels": int(next(iter(counts.values())).primary.sum()),
             "labelled_pixels": int(next(iter(counts.values())).every.sum()),
             "selection": "best mean mIoU over combinations on validation tiles",
-            "temperatures": card.temperatures,
         },
         "combinations": found,
         "summary": _summary(found, tuple(data.sensors)),
         "model": {
             "parameters": card.parameters,
             "validation": card.validation,
+            "temperatures": card.temperatures,
             **{key: card.training[key] for key in ("steps", "best_step", "seconds", "device")},
         },
     }

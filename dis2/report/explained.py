@@ -128,9 +128,9 @@ def told_of(it: Explained) -> str:
         most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
         parts.append(
             f"Of its resolutions, that of cells of {2 ** int(most)} pixels matters most: if its features are their mean over a "
-            f"window, classes lose {100 * means[most]:.1f} points on average"
+            f"window, classes lose {_points(means[most])} points on average"
             + (
-                f", and {100 * means[least]:.1f} with cells of {2 ** int(least)} pixels, which matter least."
+                f", and {_points(means[least])} with cells of {2 ** int(least)} pixels, which matter least."
                 if least != most
                 else "."
             )

@@ -84,6 +84,12 @@ def test_a_teacher_fed_zeros_is_named_so_and_scores_otherwise(evaluated):
     assert plain["protocol"] == zeros["protocol"]
 
 
+def test_methods_are_scored_by_one_protocol(evaluated):
+    """What belongs to a model is not part of it, or the report would say that scores cannot be compared."""
+    told = [evaluated(method) for method in ("dis2", "unet")]
+    assert told[0]["protocol"] == told[1]["protocol"] and told[0]["model"] != told[1]["model"]
+
+
 def test_each_combination_is_scored_by_its_own_specialist(evaluated, tmp_path):
     """All specialists in one folder are one model; another network for one combination changes that one's numbers only."""
     folder = saved(tmp_path / "specialists")
