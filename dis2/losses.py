@@ -25,10 +25,10 @@ def weighed_mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum(1) / weights.sum(1).clamp_min(1e-6)
 
 
-def class_weights(counts: Sequence[int]) -> Tensor:
-    """Rare classes weigh more, by the square root of their rarity; the mean over pixels is 1: [K]."""
+def class_weights(counts: Sequence[int], balance: float) -> Tensor:
+    """Rare classes weigh more, by a power of their rarity; the mean over pixels is 1: [K]."""
     share = torch.tensor(counts, dtype=torch.float32) / max(sum(counts), 1)
-    weight = torch.where(share > 0, share.clamp_min(1e-4).rsqrt(), torch.zeros(()))
+    weight = torch.where(share > 0, share.clamp_min(1e-4) ** -balance, torch.zeros(()))
     return weight / (share * weight).sum().clamp_min(1e-6)
 
 

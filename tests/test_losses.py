@@ -52,10 +52,12 @@ def test_the_weighed_mean_is_per_sample_and_0_where_nothing_weighs():
 
 
 def test_rare_classes_weigh_by_the_root_of_their_rarity_and_pixels_weigh_1_on_average():
-    weights = class_weights([75, 25, 0])
+    weights = class_weights([75, 25, 0], 0.5)
     assert weights[1] / weights[0] == about(math.sqrt(3)) and weights[2] == 0
     assert 0.75 * weights[0] + 0.25 * weights[1] == about(1)
-    assert not class_weights([0, 0]).any()
+    assert not class_weights([0, 0], 0.5).any()
+    assert class_weights([75, 25, 0], 0).tolist() == [1, 1, 0]
+    torch.testing.assert_close(class_weights([75, 25], 1), torch.tensor([2 / 3, 2.0]))  # both count as much
 
 
 def test_cross_entropy_worked_out_by_hand():

@@ -84,7 +84,7 @@ def train(
     guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
-    weights = class_weights([told["classes"][name] for name in data.classes])
+    weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
     distilled = settings.distillation and not (way.teacher and guide is None)
     kind = way.objective_module().Objective if distilled else way.objective_module().Objective.undistilled()
     objective = kind(tuple(sensors), weights, settings.weights, guide)
