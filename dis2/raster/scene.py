@@ -20,7 +20,6 @@ from dis2.config.data import IGNORE, Chip, Data
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
-from dis2.raster.ground import AboveGround
 from dis2.raster.labels import LabelReader, open_labels
 from dis2.raster.scaling import common_unit
 from dis2.raster.warp import Bands, Mask, Reader, Stacked, grid_of, warped
@@ -191,7 +190,11 @@ def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shif
         within = stack.enter_context(_warped(data, chip, other, grid)) if other else None
         if spec.take or within:
             source = Chosen(source, spec.take, within, chip.sensors[sensor])
-        yield AboveGround(source, place.height, place.width, spec.ground) if spec.ground else source
+        if spec.ground:
+            from dis2.raster.ground import AboveGround  # its library takes as long to import as all the others together
+
+            source = AboveGround(source, place.height, place.width, spec.ground)
+        yield source
 
 
 def _warped(data: Data, chip: Chip, sensor: str, grid: Grid, shift: Shift = UNMOVED) -> AbstractContextManager[Stacked]:
