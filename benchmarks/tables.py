@@ -1,11 +1,11 @@
-"""The table of a study: every method on every combination, and how far the first one is above each other.
+"""The tables of a study: every method on every combination at every seed, and how far the first one is above each other.
 
     python benchmarks/tables.py results/benchmark
     python benchmarks/tables.py results/zion --folds results/zion-1 results/zion-2 results/zion-3 results/zion-4
 
-Writes benchmarks/results/NAME.csv, a line for each method and combination: mIoU over seeds in percent points with half the width
-of its 95 % interval (none for one seed), IoU by class, and the first method's lead with its interval and verdict, as
-`dis2 compare` tells it. Prints the same for people, with the seconds of each method's training.
+Writes benchmarks/results/NAME.csv, a line for each method, seed and combination: mIoU and IoU by class in percent points; and
+NAME-leads.csv, a line for each rival and combination: the first method's lead with its 95 % interval and verdict, as
+`dis2 compare` tells them. Prints both for people, with the seconds of each method's training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dis2.config.plan import ZEROS
-from dis2.evaluation.compare import MEAN, Comparison, compared, drawn, estimate, weights
+from dis2.evaluation.compare import MEAN, Comparison, Estimate, compared, drawn, estimate, weights
 from dis2.evaluation.evaluations import Document, Runs, evaluations, pooled
 from dis2.files import read_json, whole
 from dis2.models.files import CARD
@@ -39,45 +39,53 @@ def main() -> None:
     folders = [given.results, *given.folds]
     runs = pooled(folders) if given.folds else evaluations(given.results)
     names = sorted(runs, key=lambda name: (name != given.first, -_mean(runs[name])))
-    comparisons = {it.second: it for it in compared(runs, [(given.first, name) for name in names[1:]])}
-    rows = [row for name in names for row in rows_of(name, runs[name], comparisons.get(name))]
-    write(rows, given.out or ROOT / "benchmarks" / "results" / f"{given.results.name}.csv")
-    print(table(rows, {name: seconds(folders, name, runs[name]) for name in names}))
+    comparisons = compared(runs, [(given.first, name) for name in names[1:]])
+    scores = [row for name in names for seed in sorted(runs[name]) for row in scores_of(name, seed, runs[name][seed])]
+    leads = [row for it in comparisons for row in leads_of(it)]
+    out = given.out or ROOT / "benchmarks" / "results" / f"{given.results.name}.csv"
+    write(scores, out)
+    write(leads, out.with_name(f"{out.stem}-leads.csv"))
+    print(table(scores, leads, {name: seconds(folders, name, runs[name]) for name in names}))
+
+
+def points(document: Document) -> list[float]:
+    """The mIoU of every combination, and their mean."""
+    return [float(it) for it in drawn(document, weights(len(document["blocks"]["places"]), 0))[0]]
 
 
 def _mean(runs: Runs) -> float:
-    return float(np.mean([drawn(document, weights(len(document["blocks"]["places"]), 0))[0, -1] for document in runs.values()]))
+    return float(np.mean([points(document)[-1] for document in runs.values()]))
 
 
-def rows_of(method: str, runs: Runs, comparison: Comparison | None) -> list[Row]:
-    """A method's line for each combination, and for the mean over them."""
-    rows, documents = [], list(runs.values())
-    combinations = [*documents[0]["combinations"], MEAN]
-    for index, combination in enumerate(combinations):
-        point = [drawn(document, weights(len(document["blocks"]["places"]), 0))[0, index] for document in documents]
-        score, gap = estimate(map(float, point)), comparison and comparison.differences[combination]
-        assert score is not None
-        row = {"method": method, "seeds": len(documents), "combination": combination, "miou": score.mean, "half": score.half}
-        row |= {} if combination == MEAN else classes(documents, combination)
-        row |= {"lead": gap.mean, "low": gap.low, "high": gap.high, "verdict": gap.verdict} if gap else {}
-        rows.append(row)
-    return rows
+def scores_of(method: str, seed: int, document: Document) -> list[Row]:
+    """A line for each combination, and for the mean over them."""
+    found = [
+        {"method": method, "seed": seed, "combination": name, "miou": miou} | by_class(document, name)
+        for name, miou in zip(document["combinations"], points(document), strict=False)
+    ]
+    return [*found, {"method": method, "seed": seed, "combination": MEAN, "miou": points(document)[-1]}]
 
 
-def classes(documents: Sequence[Document], combination: str) -> dict[str, float]:
-    """The IoU of each class, the mean over seeds."""
-    found = []
-    for document in documents:
-        blocks = document["blocks"]
-        truth = np.sum(blocks["truth"], 0)  # [K]
-        hit, predicted = (np.sum(blocks[key][combination], 0) for key in ("hit", "predicted"))
-        found.append(hit / np.maximum(truth + predicted - hit, 1))
-    return dict(zip((f"iou {name}" for name in documents[0]["classes"]), np.mean(found, 0).tolist(), strict=True))
+def by_class(document: Document, combination: str) -> dict[str, float]:
+    """The IoU of each class."""
+    blocks = document["blocks"]
+    truth = np.sum(blocks["truth"], 0)  # [K]
+    hit, predicted = (np.sum(blocks[key][combination], 0) for key in ("hit", "predicted"))
+    iou = hit / np.maximum(truth + predicted - hit, 1)
+    return dict(zip((f"iou {name}" for name in document["classes"]), iou.tolist(), strict=True))
+
+
+def leads_of(it: Comparison) -> list[Row]:
+    return [
+        {"rival": it.second, "seeds": max(1, len(it.seeds)), "combination": name}
+        | {"lead": gap.mean, "low": gap.low, "high": gap.high, "verdict": gap.verdict}
+        for name, gap in it.differences.items()
+    ]
 
 
 def write(rows: Sequence[Row], out: Path) -> None:
     """Shares of one as percent points with two digits."""
-    columns = list(dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row))
+    columns = list(rows[0])
     with whole(out) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -99,31 +107,33 @@ def seconds(folders: Sequence[Path], method: str, runs: Runs) -> float | None:
     return float(np.mean(taken))
 
 
-def table(rows: Sequence[Row], taken: Mapping[str, float | None]) -> str:
+def table(scores: Sequence[Row], leads: Sequence[Row], taken: Mapping[str, float | None]) -> str:
     """The same in Markdown, a line for each method."""
-    combinations = list(dict.fromkeys(row["combination"] for row in rows))
+    combinations = list(dict.fromkeys(row["combination"] for row in scores))
     head = ["method", *combinations, "worst", "lead in the mean", "leads on", "trails on", "training s"]
     lines = [head, ["---"] * len(head)]
     for method in taken:
-        mine = {row["combination"]: row for row in rows if row["method"] == method}
-        worst = min(row["miou"] for name, row in mine.items() if name != MEAN)
-        cells = [_score(mine[name]["miou"], mine[name]["half"]) for name in combinations]
-        won = [_count(mine, verdict) for verdict in ("leads", "trails")]
-        lines.append([method, *cells, f"{100 * worst:.1f}", _lead(mine[MEAN]), *won, f"{taken[method] or 0:.0f}"])
+        found = {name: [r["miou"] for r in scores if (r["method"], r["combination"]) == (method, name)] for name in combinations}
+        mine = [estimate(values) or Estimate(0.0) for values in found.values()]
+        worst = min(it.mean for it in mine[:-1])
+        told = {row["combination"]: row for row in leads if row["rival"] == method}
+        won = [_count(told, verdict) for verdict in ("leads", "trails")]
+        lines.append([method, *map(_score, mine), f"{100 * worst:.1f}", _lead(told), *won, f"{taken[method] or 0:.0f}"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _score(mean: float, half: float | None) -> str:
-    return f"{100 * mean:.1f}" + (f" ± {100 * half:.1f}" if half is not None else "")
+def _score(it: Estimate) -> str:
+    return f"{100 * it.mean:.1f}" + (f" ± {100 * it.half:.1f}" if it.half is not None else "")
 
 
-def _count(mine: Mapping[str, Row], verdict: str) -> str:
-    told = [row["verdict"] for name, row in mine.items() if name != MEAN and "verdict" in row]
-    return f"{told.count(verdict)} of {len(told)}" if told else ""
+def _count(told: Mapping[str, Row], verdict: str) -> str:
+    verdicts = [row["verdict"] for name, row in told.items() if name != MEAN]
+    return f"{verdicts.count(verdict)} of {len(verdicts)}" if told else ""
 
 
-def _lead(row: Row) -> str:
-    if row.get("low") is None:
+def _lead(told: Mapping[str, Row]) -> str:
+    row = told.get(MEAN)
+    if not row or row["low"] is None:
         return ""
     return f"{100 * row['lead']:+.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f}), {row['verdict']}"
 
