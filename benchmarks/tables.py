@@ -2,6 +2,7 @@
 
     python benchmarks/tables.py results/benchmark
     python benchmarks/tables.py results/zion --folds results/zion-1 results/zion-2 results/zion-3 results/zion-4
+    python benchmarks/tables.py results/benchmark/validation --out benchmarks/results/benchmark-validation.csv
 
 Writes benchmarks/results/NAME.csv, a line for each method, seed and combination: mIoU and IoU by class in percent points; and
 NAME-leads.csv, a line for each rival and combination: the first method's lead with its 95 % interval and verdict, as
@@ -95,7 +96,8 @@ def write(rows: Sequence[Row], out: Path) -> None:
 def seconds(folders: Sequence[Path], method: str, runs: Runs) -> float | None:
     """The mean time of a training, with that of the teacher that it starts from; nothing where a model is not there."""
     trained = TEACHER if method == ZEROS else method
-    cards = [folder / "models" / trained / str(seed) / CARD for folder in folders for seed in runs]
+    models = [next((it / "models" for it in (folder, folder.parent) if (it / "models").is_dir()), folder) for folder in folders]
+    cards = [folder / trained / str(seed) / CARD for folder in models for seed in runs]
     if not all(card.is_file() for card in cards):
         return None
     taken = []
