@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, steps
-from dis2.models.layers import NormReLU, PixelNorm, doubled
+from dis2.models.layers import NormReLU, PixelNorm, doubled, finest
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
 
@@ -50,7 +50,7 @@ class PlainDecoder(nn.Module):
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
         self.norm = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
         self.heads = nn.ModuleList([nn.Conv2d(b, classes, 1) for _, b in steps(width)])
-        self.finish = Finish(width, width, classes)
+        self.finish = Finish(finest(width), width, classes)
 
     def forward(
         self, scores: Tensor, features: Tensor, fused: list[Tensor], edges: list[Tensor]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dis2.models.decoding import Finish, steps
-from dis2.models.layers import NormReLU, doubled, joined
+from dis2.models.layers import NormReLU, doubled, finest, joined
 
 MIXED = 4
 """Channels that each class brings to the mixing of all classes."""
@@ -43,7 +43,7 @@ class ClasswiseDecoder(nn.Module):
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
         self.norm = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
         self.heads = nn.ParameterList([torch.randn(classes, b) / b**0.5 for _, b in steps(width)])
-        self.to_mix = nn.Conv2d(width, MIXED, 1)
+        self.to_mix = nn.Conv2d(finest(width), MIXED, 1)
         self.finish = Finish(MIXED * classes, width, classes)
 
     def forward(

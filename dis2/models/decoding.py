@@ -10,8 +10,8 @@ from dis2.models.slots import Shown
 
 
 def steps(width: int) -> list[tuple[int, int]]:
-    """Channels below and above each step from level 4 up to level 1."""
-    channels = widths(width)
+    """Channels below and above each step from level 4 up to level 1, where as many suffice as at full resolution."""
+    channels = [finest(width), *widths(width)[1:]]
     return list(zip(reversed(channels[1:]), reversed(channels[:-1]), strict=True))
 
 
@@ -20,7 +20,8 @@ class Skips(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.bring = nn.ModuleList([nn.Conv2d(c, c, 1) for _, c in steps(width)])
+        pairs = zip(reversed(widths(width)[:-1]), (above for _, above in steps(width)), strict=True)
+        self.bring = nn.ModuleList([nn.Conv2d(fused, above, 1) for fused, above in pairs])
 
     def forward(self, fused: list[Tensor]) -> list[Tensor]:
         return [bring(x) for bring, x in zip(self.bring, reversed(fused[:-1]), strict=True)]

@@ -20,7 +20,7 @@ def widths(width: int) -> list[int]:
 
 
 def finest(width: int) -> int:
-    """Channels of the last step, at full resolution: F = w / 2, as the stems have, but 16 where w reaches that, and else w."""
+    """Channels of a decoder's last steps, at level 1 and full resolution: F = w / 2, but 16 where w reaches that, and else w."""
     return max(width // 2, min(width, FINEST))
 
 

@@ -17,9 +17,9 @@ class Decoder(nn.Module):
         self.skips = Skips(width)
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in steps(width)])
         self.norms = nn.ModuleList([NormReLU(b) for _, b in steps(width)])
-        self.heads = nn.ModuleList([nn.Conv2d(c, classes, 1) for c in reversed(widths(width))])
+        self.heads = nn.ModuleList([nn.Conv2d(c, classes, 1) for c in (widths(width)[-1], *(b for _, b in steps(width)))])
         self.edge = nn.Conv2d(width // 2, finest(width), 1)
-        self.finish = Finish(width, width, classes)
+        self.finish = Finish(finest(width), width, classes)
 
     def forward(self, fused: list[Tensor]) -> tuple[Tensor, list[Tensor], Tensor]:
         """From levels 0 to 4: logits [B, K, H, W], logits of the scales coarse to fine, penultimate features [B, F, H, W]."""
