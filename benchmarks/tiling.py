@@ -1,9 +1,10 @@
 """The tile stage by one process and by several: total CPU, wall time, memory, and whether they write the same bytes.
 
-    python benchmarks/tiling.py [--side 8000] [--processes 1 2] [--rounds 2]
+    python benchmarks/tiling.py [--side 10980] [--processes 1 2] [--rounds 2]
 
-A made-up raster of four bands of 16 bit, reprojected from one UTM zone to the next, as `python -m dis2 tile` does it with all
-that belongs to it: start, warp, compression, digests. CPU seconds are those of all processes together, the least of all rounds.
+A made-up raster of four bands of 16 bit, as large as a Sentinel-2 tile, reprojected from one UTM zone to the next, as `python -m dis2
+tile` does it with all that belongs to it: start, warp, compression, digests. CPU seconds are those of all processes together, the
+least of all rounds.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def run(folder: Path, processes: int) -> Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=8000, help="of the source, in pixels (default 8000)")
+    parser.add_argument("--side", type=int, default=10980, help="of the source, in pixels (default 10980)")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="numbers of processes (default 1 2)")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each (default 2)")
     arguments = parser.parse_args()
