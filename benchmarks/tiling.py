@@ -2,9 +2,9 @@
 
     python benchmarks/tiling.py [--side 10980] [--processes 1 2] [--rounds 2]
 
-A made-up raster of four bands of 16 bit, as large as a Sentinel-2 tile, reprojected from one UTM zone to the next, as
-`python -m dis2 tile` does it with all that belongs to it: start, warp, compression, digests. CPU seconds are those of all processes
-together, the least of all rounds.
+A made-up raster of four bands of 16 bit, as large as a Sentinel-2 tile, reprojected from one UTM zone to the next,
+as `python -m dis2 tile` does it with all that belongs to it: start, warp, compression, digests.
+CPU seconds are those of all processes together, the least of all rounds.
 """
 
 from __future__ import annotations
