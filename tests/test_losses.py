@@ -51,7 +51,7 @@ def test_the_weighed_mean_is_per_sample_and_0_where_nothing_weighs():
     assert weighed_mean(values, weights).tolist() == [19 / 4, 0]
 
 
-def test_rare_classes_weigh_by_the_root_of_their_rarity_and_pixels_weigh_1_on_average():
+def test_rare_classes_weigh_by_a_power_of_their_rarity_and_pixels_weigh_1_on_average():
     weights = class_weights([75, 25, 0], 0.5)
     assert weights[1] / weights[0] == about(math.sqrt(3)) and weights[2] == 0
     assert 0.75 * weights[0] + 0.25 * weights[1] == about(1)

@@ -10,7 +10,7 @@ mean over combinations, and among all rivals and combinations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -90,15 +90,18 @@ def weights(blocks: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
 
 def drawn(document: Document, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mIoU of every combination, and their mean, for each row of block weights: [1 + R, N + 1]."""
+    scores = [np.nanmean(iou, 1) for iou in by_class(document, weight)]
+    return np.stack([*scores, np.mean(scores, 0)], 1)
+
+
+def by_class(document: Document, weight: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """The IoU of every class on each combination in turn, for each row of block weights: [1 + R, K]; NaN where there is none."""
     blocks = document["blocks"]
     truth = weight @ np.array(blocks["truth"], float)  # [1 + R, K]
-    scores = []
     for name in document["combinations"]:
         hit, predicted = (weight @ np.array(blocks[key][name], float) for key in ("hit", "predicted"))
         union = truth + predicted - hit
-        iou = np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
-        scores.append(np.nanmean(iou, 1))
-    return np.stack([*scores, np.mean(scores, 0)], 1)
+        yield np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
 
 
 def interval(point: NDArray[np.float64], resampled: NDArray[np.float64], blocks: int) -> Difference:

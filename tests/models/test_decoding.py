@@ -1,9 +1,15 @@
-"""What decoders share: the edges of full resolution."""
+"""What decoders share: their widths, and the edges of full resolution."""
 
 import torch
 
+from dis2.models.decoding import steps
 from dis2.models.slots import shown
 from tests.models.tester import assert_close, fresh, sample, together
+
+
+def test_level_1_has_half_the_width_but_never_fewer_than_16_channels_where_the_width_reaches_that():
+    assert [steps(width)[-1][1] for width in (8, 16, 32, 64)] == [8, 16, 16, 32]
+    assert steps(32) == [(256, 128), (128, 64), (64, 16)]
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """The tile stage writes what the one warp reads, with shifts taken out, and nothing of a scene that does not fit."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +27,12 @@ def shifts(folder, **found):
     path = folder / "shifts.json"
     path.write_text(json.dumps({"sensors": {name: {"shift": {"dx": dx, "dy": dy}} for name, (dx, dy) in found.items()}}))
     return path
+
+
+def test_a_process_that_tiles_starts_without_the_library_that_only_ground_needs():
+    """Every one of several processes pays for what it imports."""
+    code = "import sys, dis2.tiles.cut; assert not {m for m in sys.modules if m.startswith('scipy')}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("side", [40, SIDE])

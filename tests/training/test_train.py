@@ -46,6 +46,12 @@ def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_
         trained(tiles, "dis2", tmp_path / "other", teacher, model=MODEL.model_copy(update={"classwise": False}))
 
 
+def test_how_far_rare_classes_weigh_more_is_the_config_s_to_say(tiles, tmp_path):
+    """Seen in the first step's cross entropy, which is of the same tiles and weights; Dice knows no class weights."""
+    first = [history(trained(tiles, "teacher", tmp_path / str(balance), balance=balance))[0] for balance in (0.0, 1.0)]
+    assert first[0]["dice"] == first[1]["dice"] and first[0]["cross_entropy"] != first[1]["cross_entropy"]
+
+
 def test_the_teacher_trains_on_whole_scenes_and_is_validated_with_every_sensor(teacher):
     assert set(read_card(teacher).validation) == {"eye+echo+relief"}
 

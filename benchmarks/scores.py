@@ -1,8 +1,8 @@
-"""The tables of a study: every method on every combination at every seed, and how far the first one is above each other.
+"""The scores of a study: every method on every combination at every seed, and how far the first one is above each other.
 
-    python benchmarks/tables.py results/benchmark
-    python benchmarks/tables.py results/zion --folds results/zion-1 results/zion-2 results/zion-3 results/zion-4
-    python benchmarks/tables.py results/benchmark/validation --out benchmarks/results/benchmark-validation.csv
+    python benchmarks/scores.py results/benchmark
+    python benchmarks/scores.py results/zion --folds results/zion-1 results/zion-2 results/zion-3 results/zion-4
+    python benchmarks/scores.py results/benchmark/validation --out benchmarks/results/benchmark-validation.csv
 
 Writes benchmarks/results/NAME.csv, a line for each method, seed and combination: mIoU and IoU by class in percent points; and
 NAME-leads.csv, a line for each rival and combination: the first method's lead with its 95 % interval and verdict, as
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dis2.config.plan import ZEROS
-from dis2.evaluation.compare import MEAN, Comparison, Estimate, compared, drawn, estimate, weights
+from dis2.evaluation.compare import MEAN, Comparison, by_class, compared, drawn, estimate
 from dis2.evaluation.evaluations import Document, Runs, evaluations, pooled
 from dis2.files import read_json, whole
 from dis2.models.files import CARD
@@ -39,7 +40,7 @@ def main() -> None:
     given = arguments.parse_args()
     folders = [given.results, *given.folds]
     runs = pooled(folders) if given.folds else evaluations(given.results)
-    names = sorted(runs, key=lambda name: (name != given.first, -_mean(runs[name])))
+    names = sorted(runs, key=lambda name: (name != given.first, -np.mean([miou_of(it)[-1] for it in runs[name].values()])))
     comparisons = compared(runs, [(given.first, name) for name in names[1:]])
     scores = [row for name in names for seed in sorted(runs[name]) for row in scores_of(name, seed, runs[name][seed])]
     leads = [row for it in comparisons for row in leads_of(it)]
@@ -49,31 +50,25 @@ def main() -> None:
     print(table(scores, leads, {name: seconds(folders, name, runs[name]) for name in names}))
 
 
-def points(document: Document) -> list[float]:
+def miou_of(document: Document) -> list[float]:
     """The mIoU of every combination, and their mean."""
-    return [float(it) for it in drawn(document, weights(len(document["blocks"]["places"]), 0))[0]]
+    return [float(it) for it in drawn(document, _all(document))[0]]
 
 
-def _mean(runs: Runs) -> float:
-    return float(np.mean([points(document)[-1] for document in runs.values()]))
+def _all(document: Document) -> NDArray[np.float64]:
+    """Every block once: [1, blocks]."""
+    return np.ones((1, len(document["blocks"]["places"])))
 
 
 def scores_of(method: str, seed: int, document: Document) -> list[Row]:
     """A line for each combination, and for the mean over them."""
-    found = [
-        {"method": method, "seed": seed, "combination": name, "miou": miou} | by_class(document, name)
-        for name, miou in zip(document["combinations"], points(document), strict=False)
+    columns = [f"iou {name}" for name in document["classes"]]
+    classes = [dict(zip(columns, map(float, iou[0]), strict=True)) for iou in by_class(document, _all(document))]
+    names = [*document["combinations"], MEAN]
+    return [
+        {"method": method, "seed": seed, "combination": name, "miou": miou} | told
+        for name, miou, told in zip(names, miou_of(document), [*classes, {}], strict=True)
     ]
-    return [*found, {"method": method, "seed": seed, "combination": MEAN, "miou": points(document)[-1]}]
-
-
-def by_class(document: Document, combination: str) -> dict[str, float]:
-    """The IoU of each class."""
-    blocks = document["blocks"]
-    truth = np.sum(blocks["truth"], 0)  # [K]
-    hit, predicted = (np.sum(blocks[key][combination], 0) for key in ("hit", "predicted"))
-    iou = hit / np.maximum(truth + predicted - hit, 1)
-    return dict(zip((f"iou {name}" for name in document["classes"]), iou.tolist(), strict=True))
 
 
 def leads_of(it: Comparison) -> list[Row]:
@@ -90,7 +85,14 @@ def write(rows: Sequence[Row], out: Path) -> None:
     with whole(out) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({key: f"{100 * it:.2f}" if isinstance(it, float) else it for key, it in row.items()} for row in rows)
+        writer.writerows({key: _written(it) for key, it in row.items()} for row in rows)
+
+
+def _written(value: Any) -> Any:
+    """A number of percent points, and nothing where there is none, as for a class that is not there."""
+    if not isinstance(value, float):
+        return value
+    return "" if np.isnan(value) else f"{100 * value:.2f}"
 
 
 def seconds(folders: Sequence[Path], method: str, runs: Runs) -> float | None:
@@ -112,19 +114,20 @@ def seconds(folders: Sequence[Path], method: str, runs: Runs) -> float | None:
 def table(scores: Sequence[Row], leads: Sequence[Row], taken: Mapping[str, float | None]) -> str:
     """The same in Markdown, a line for each method."""
     combinations = list(dict.fromkeys(row["combination"] for row in scores))
-    head = ["method", *combinations, "worst", "lead in the mean", "leads on", "trails on", "training s"]
+    head = ["method", *combinations, "lead in the mean", "leads on", "trails on", "training s"]
     lines = [head, ["---"] * len(head)]
-    for method in taken:
-        found = {name: [r["miou"] for r in scores if (r["method"], r["combination"]) == (method, name)] for name in combinations}
-        mine = [estimate(values) or Estimate(0.0) for values in found.values()]
-        worst = min(it.mean for it in mine[:-1])
+    for method, seconds_taken in taken.items():
+        mine = [[r["miou"] for r in scores if (r["method"], r["combination"]) == (method, name)] for name in combinations]
         told = {row["combination"]: row for row in leads if row["rival"] == method}
         won = [_count(told, verdict) for verdict in ("leads", "trails")]
-        lines.append([method, *map(_score, mine), f"{100 * worst:.1f}", _lead(told), *won, f"{taken[method] or 0:.0f}"])
+        time = "" if seconds_taken is None else f"{seconds_taken:.0f}"
+        lines.append([method, *map(_score, mine), _lead(told), *won, time])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _score(it: Estimate) -> str:
+def _score(seeds: Sequence[float]) -> str:
+    it = estimate(seeds)
+    assert it is not None
     return f"{100 * it.mean:.1f}" + (f" ± {100 * it.half:.1f}" if it.half is not None else "")
 
 
