@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dis2.models.decoding import Finish, steps
+from dis2.models.decoding import Edged, Finish, steps
 from dis2.models.layers import NormReLU, PixelNorm, doubled, finest
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
@@ -52,14 +52,12 @@ class PlainDecoder(nn.Module):
         self.heads = nn.ModuleList([nn.Conv2d(b, classes, 1) for _, b in steps(width)])
         self.finish = Finish(finest(width), width, classes)
 
-    def forward(
-        self, scores: Tensor, features: Tensor, fused: list[Tensor], edges: list[Tensor]
-    ) -> tuple[Tensor, list[Tensor], Tensor]:
+    def forward(self, scores: Tensor, features: Tensor, fused: list[Tensor], edged: Edged) -> tuple[Tensor, list[Tensor], Tensor]:
         """Logits [B, K, H, W], in training those of the scales coarse to fine, penultimate features [B, F, H, W]."""
         x, scales = features, [scores]
         for narrow, skip, norm, head in zip(self.narrow, self.skips(fused), self.norm, self.heads, strict=True):
             x = norm(doubled(narrow(x)).add_(skip))  # [B, C / 2, 2 h, 2 w]
             if self.training:
                 scales.append(head(x))
-        logits, penultimate = self.finish(x, *edges)
+        logits, penultimate = self.finish(x, edged)
         return logits, scales if self.training else [], penultimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dis2.models.decoding import Finish, steps
+from dis2.models.decoding import Edged, Finish, steps
 from dis2.models.layers import NormReLU, doubled, finest, joined
 
 MIXED = 4
@@ -46,9 +46,7 @@ class ClasswiseDecoder(nn.Module):
         self.to_mix = nn.Conv2d(finest(width), MIXED, 1)
         self.finish = Finish(MIXED * classes, width, classes)
 
-    def forward(
-        self, scores: Tensor, features: Tensor, fused: list[Tensor], edges: list[Tensor]
-    ) -> tuple[Tensor, list[Tensor], Tensor]:
+    def forward(self, scores: Tensor, features: Tensor, fused: list[Tensor], edged: Edged) -> tuple[Tensor, list[Tensor], Tensor]:
         """Logits [B, K, H, W], in training those of the scales coarse to fine, penultimate features [B, F, H, W]."""
         skips = self.skips(fused)
         gates = torch.sigmoid(scores)  # [B, K, h, w]
@@ -57,7 +55,7 @@ class ClasswiseDecoder(nn.Module):
             for first in range(0, self.classes, self.chunk)
         ]
         scales = [scores, *(torch.cat(maps, 1) for maps in zip(*(part[1] for part in parts), strict=True))]
-        logits, penultimate = self.finish(joined(part[0] for part in parts), *edges)
+        logits, penultimate = self.finish(joined(part[0] for part in parts), edged)
         return logits, scales if self.training else [], penultimate
 
     def _classes(self, gates: Tensor, features: Tensor, skips: list[Tensor], first: int) -> tuple[Tensor, list[Tensor]]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from dis2.models.layers import NormReLU, Residual, doubled, finest, fold, weighed, widths
 from dis2.models.prediction import Encoded
 from dis2.models.slots import Shown
+
+Edged = Callable[[Tensor], Tensor]
+"""Adds to a map at full resolution [V B, F, H, W] what the stems tell."""
 
 
 def steps(width: int) -> list[tuple[int, int]]:
@@ -33,14 +39,23 @@ class Edges(nn.ModuleDict):
     def __init__(self, sensors: tuple[str, ...], width: int):
         super().__init__({sensor: nn.Conv2d(width // 2, finest(width), 1, bias=False) for sensor in sensors})
 
-    def forward(self, encoded: Encoded, seen: Shown) -> list[Tensor]:
-        """Of each of them: [V B, F, H, W]."""
-        return [self._edge(encoded, seen, sensor) for sensor in seen.there]
+    def forward(self, encoded: Encoded, seen: Shown, x: Tensor) -> Tensor:
+        """x [V B, F, H, W] with all of it, in place."""
+        for sensor in seen.there:
+            stem = encoded.stems[sensor]
+            stem = stem if sensor in encoded.complete else encoded.valid[sensor][0] * stem
+            if torch.is_grad_enabled() or seen.views > 1 or sensor in seen.hiding:
+                edge = self[sensor](stem)
+                x = x.add_(weighed(edge, seen.hiding[sensor]) if sensor in seen.hiding else fold(edge, seen.views))
+            else:  # no map of what is added: at full resolution memory takes longer than arithmetic
+                weight = self.get_parameter(f"{sensor}.weight").flatten(1)  # [F, w / 2]
+                _pixels(x).addmm_(_pixels(stem).to(x.dtype), weight.t().to(x.dtype))
+        return x
 
-    def _edge(self, encoded: Encoded, seen: Shown, sensor: str) -> Tensor:
-        stem = encoded.stems[sensor]
-        edge = self[sensor](stem if sensor in encoded.complete else encoded.valid[sensor][0] * stem)
-        return weighed(edge, seen.hiding[sensor]) if sensor in seen.hiding else fold(edge, seen.views)
+
+def _pixels(x: Tensor) -> Tensor:
+    """The same memory as [B H W, C]."""
+    return x.movedim(1, -1).view(-1, x.shape[1])
 
 
 class Finish(nn.Module):
@@ -54,10 +69,8 @@ class Finish(nn.Module):
         self.norm = NormReLU(fine)
         self.classify = nn.Conv2d(fine, classes, 1)
 
-    def forward(self, x: Tensor, *edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, K, H, W] and penultimate features [B, F, H, W], given what is to be added at full resolution."""
-        x = doubled(self.mix(x))  # [B, F, H, W]
-        for edge in edges:
-            x = x.add_(edge)
+    def forward(self, x: Tensor, edged: Edged) -> tuple[Tensor, Tensor]:
+        """Logits [B, K, H, W] and penultimate features [B, F, H, W]."""
+        x = edged(doubled(self.mix(x)))  # [B, F, H, W]
         penultimate = self.norm(self.last(x))
         return self.classify(penultimate), penultimate

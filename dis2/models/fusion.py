@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from dis2.models.layers import AttentionPool, Residual, down, joined, widths
 
+CELLS = 16
+"""Cells a side of each map that attention looks at; with the finer ones too its cost would grow with the square of the image."""
 LevelSlots = list[tuple[Tensor, Tensor]]
 """A level's slots: features [B, C, h, w] and certainty [B, 1, h, w] of each sensor."""
 
@@ -30,6 +32,18 @@ class LevelFusion(nn.Module):
         return self.refine(x)
 
 
+def thinned(tokens: Tensor, maps: int, size: tuple[int, int]) -> Tensor:
+    """What attention looks at: tokens [B, 1 + N h w + context, C], the maps among them averaged to at most `CELLS` a side."""
+    factor = -(-max(size) // CELLS)
+    if factor == 1:
+        return tokens
+    count = maps * size[0] * size[1]
+    scene, laid, context = tokens.split([1, count, tokens.shape[1] - 1 - count], 1)
+    cells = laid.unflatten(1, (maps, *size)).flatten(0, 1).movedim(-1, 1)  # [B N, C, h, w]
+    few = F.avg_pool2d(cells, factor, ceil_mode=True).flatten(2).transpose(1, 2)  # [B N, S, C]
+    return torch.cat([scene, few.unflatten(0, (-1, maps)).flatten(1, 2), context], 1)
+
+
 class Attention(nn.Module):
     """A pre-norm transformer layer."""
 
@@ -40,8 +54,16 @@ class Attention(nn.Module):
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
         self.feed = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        q, k, v = self.qkv(self.before(tokens)).chunk(3, -1)  # [B, T, C]
+    def forward(self, tokens: Tensor, maps: int = 0, size: tuple[int, int] = (1, 1)) -> Tensor:
+        """Tokens [B, T, C]; if most of them are maps of that size, what is looked at of those is thinned."""
+        normed = self.before(tokens)
+        asked = thinned(normed, maps, size)  # [B, S, C]
+        if asked is normed:
+            q, k, v = self.qkv(normed).chunk(3, -1)  # [B, T, C]
+        else:
+            ask, tell = self.qkv.weight.split([normed.shape[-1], 2 * normed.shape[-1]])
+            bias = self.qkv.bias.split([len(ask), len(tell)])
+            q, (k, v) = F.linear(normed, ask, bias[0]), F.linear(asked, tell, bias[1]).chunk(2, -1)
         split = [x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v)]
         mixed = F.scaled_dot_product_attention(*split)  # [B, heads, T, C / heads]
         tokens = tokens + self.out(mixed.transpose(1, 2).flatten(2))
@@ -72,7 +94,7 @@ class CoarseFusion(nn.Module):
         parts = [self.token.expand(batch, -1, -1), *(x.flatten(2).transpose(1, 2) for x in maps), *context]
         tokens = torch.cat(parts, 1)  # [B, 1 + N h w + context, C]
         for layer in self.layers:
-            tokens = layer(tokens)
+            tokens = layer(tokens, len(maps), (height, width))
         laid = tokens[:, 1 : 1 + len(maps) * height * width].unflatten(1, (len(maps), height, width))  # [B, N, h, w, C]
         fused = self.leave(laid.permute(0, 2, 3, 1, 4).flatten(3).movedim(-1, 1))  # [B, C, h, w]
         return fused, tokens[:, 0]

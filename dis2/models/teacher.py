@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -68,7 +70,7 @@ class Network(nn.Module):
         """Logits [V B, K, H, W], in training those of the scales, penultimate features [V B, F, H, W], scores [V B, K, h, w]."""
         validity = torch.cat([seen.shares[sensor][-1] for sensor in self.sensors], 1)  # [V B, N, h, w]
         scores, features = self.attention(fused[-1], validity)
-        logits, scales, penultimate = self.decoder(scores, features, fused, self.edges(encoded, seen))
+        logits, scales, penultimate = self.decoder(scores, features, fused, partial(self.edges, encoded, seen))
         height, width = encoded.size
         return logits[..., :height, :width], scales, penultimate, scores
 

@@ -1,5 +1,6 @@
 """What decoders share: their widths, and the edges of full resolution."""
 
+import pytest
 import torch
 
 from dis2.models.decoding import steps
@@ -12,17 +13,39 @@ def test_level_1_has_half_the_width_but_never_fewer_than_16_channels_where_the_w
     assert steps(32) == [(256, 128), (128, 64), (64, 16)]
 
 
-@torch.no_grad()
 def test_edges_are_made_once_per_image_and_only_where_a_view_shows_a_measured_sensor():
     network, made = fresh("teacher"), []
     images, valid = together([sample(seed=0), sample(("eye",), seed=1)])
-    encoded = network.encode(images, valid)
+    with torch.no_grad():
+        encoded = network.encode(images, valid)
     for conv in network.edges.values():
         conv.register_forward_hook(lambda conv, given, edge: made.append(edge))
     available = torch.tensor([[True, True, False], [True, True, False], [False, True, False], [True, True, False]])
-    eye, echo = network.edges(encoded, shown(encoded, available, network.sensors))
-    assert [len(x) for x in made] == [2, 2] and [len(eye), len(echo)] == [4, 4]
-    assert_close(eye, torch.cat([made[0], torch.zeros_like(made[0][:1]), made[0][1:]]))
-    assert_close(echo[:2], made[1])
-    by_hand = torch.nn.functional.conv2d(encoded.stems["eye"] * valid["eye"], network.edges["eye"].weight)
-    assert_close(made[0], by_hand)
+    found = network.edges(encoded, shown(encoded, available, network.sensors), torch.zeros_like(map_for(network, encoded, 4)))
+    assert [len(x) for x in made] == [2, 2]
+    eye, echo = made
+    assert_close(found, torch.cat([eye[:1] + echo[:1], eye[1:] + echo[1:], echo[:1], eye[1:] + echo[1:]]))
+    assert_close(eye, torch.nn.functional.conv2d(encoded.stems["eye"] * valid["eye"], network.edges["eye"].weight))
+
+
+def map_for(network, encoded, count):
+    shape = count, network.edges["eye"].out_channels, *encoded.stems["eye"].shape[-2:]
+    return torch.randn(shape, dtype=network.edges["eye"].weight.dtype).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_without_gradients_edges_are_the_same_and_no_map_of_them_is_made(bfloat16):
+    network, made = fresh("teacher").float(), []
+    images, valid = together([sample(seed=0), sample(seed=1)])
+    images = {sensor: image.float() for sensor, image in images.items()}
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        encoded = network.encode(images, valid)
+        seen = shown(encoded, None, network.sensors)
+        x = map_for(network, encoded, 2).to(torch.bfloat16 if bfloat16 else torch.float32)
+        with torch.enable_grad():
+            expected = network.edges(encoded, seen, x.clone()).detach()
+        for conv in network.edges.values():
+            conv.register_forward_hook(lambda *call: made.append(call))
+        found = network.edges(encoded, seen, x)
+    assert not made and found.data_ptr() == x.data_ptr()
+    torch.testing.assert_close(found, expected, **({"atol": 0.05, "rtol": 0.02} if bfloat16 else {"atol": 1e-5, "rtol": 1e-5}))

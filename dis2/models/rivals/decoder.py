@@ -27,5 +27,5 @@ class Decoder(nn.Module):
         found = [self.norm(levels[-1])]
         for narrow, norm, skip in zip(self.narrow, self.norms, self.skips(levels), strict=True):
             found.append(norm(doubled(narrow(found[-1])) + skip))  # [B, C / 2, 2 h, 2 w]
-        logits, penultimate = self.finish(found[-1], self.edge(stem))
+        logits, penultimate = self.finish(found[-1], lambda x: x.add_(self.edge(stem)))
         return logits, [head(x) for head, x in zip(self.heads, found, strict=True)], penultimate
