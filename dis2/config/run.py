@@ -103,6 +103,9 @@ class Run(Section):
             if method in known and known[method].sensors not in (None, has):
                 takes = f"takes {known[method].sensors} sensors, data.sensors has {has} ({', '.join(self.data.sensors)})"
                 raise ValueError(f"methods: {method!r} {takes}; leave it out")
+            if method in known and known[method].choice and self.training.unlabelled and not self.training.distillation:
+                told = f"{method} learns from tiles without labels by distillation alone"
+                raise ValueError(f"training.unlabelled: {told}; add `distillation: true`")
 
     def _check_splits(self) -> None:
         if not self.data.scenes:

@@ -66,7 +66,9 @@ class TrainingSettings(Section):
         0.0, ge=0, lt=1, description="share of tiles drawn where every sensor was measured, labels or not, by methods that distil"
     )
     tensorboard: bool = Field(False, description="also write events for TensorBoard, to events/ beside the model")
-    distillation: bool = Field(True, description="learn from the teacher (false, an ablation: from the labels of the same views)")
+    distillation: bool = Field(
+        False, description="dis2 also learns from the teacher; else it only starts from it (what that is worth: benchmarks/README.md)"
+    )
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
 
     @model_validator(mode="after")

@@ -15,6 +15,8 @@ class Method:
     objective: str
     teacher: bool = False
     """Does it start from a trained teacher?"""
+    choice: bool = False
+    """Is distillation a choice here (`training.distillation`), and not what the method is?"""
     specialists: bool = False
     """Is it one network for each combination?"""
     sensors: int | None = None
@@ -39,7 +41,7 @@ NETWORK = "dis2.models.teacher"
 TEACHER = Method(NETWORK, "dis2.training.teacher")
 
 METHODS = {
-    "dis2": Method("dis2.models.student", "dis2.training.distill", teacher=True),
+    "dis2": Method("dis2.models.student", "dis2.training.distill", teacher=True, choice=True),
     # what is missing is zeros and a mask that says so, where `teacher-zeros` is fed zeros that claim to be measured
     "zero-filling": Method(NETWORK, "dis2.training.objective"),
     "sensor-dropout": Method(NETWORK, "dis2.training.dropout"),

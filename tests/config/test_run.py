@@ -141,6 +141,10 @@ WRONG = {
         mine(data__sensors__nose={"bands": 1}, methods=["dis2", "paper"]),
         "methods: 'paper' takes 2 sensors, data.sensors has 3 (eye, echo, nose); leave it out",
     ),
+    "unlabelled tiles that nothing learns from": (
+        mine(training__unlabelled=0.3),
+        "training.unlabelled: dis2 learns from tiles without labels by distillation alone; add `distillation: true`",
+    ),
     "no method": (mine(methods=[]), "methods: tuple should have at least 1 item"),
     "seed": (mine(seeds=["one"]), "seeds.0: input should be a valid integer"),
     "width": (mine(model__heads=3), "model.heads: 3 does not divide"),

@@ -46,6 +46,12 @@ def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_
         trained(tiles, "dis2", tmp_path / "other", teacher, model=MODEL.model_copy(update={"classwise": False}))
 
 
+def test_distillation_is_a_choice_of_dis2_alone_and_a_rival_that_is_made_of_it_keeps_it(tiles, teacher, tmp_path):
+    for method, expected in ("dis2", False), ("plain-distillation", True), ("singles+sd", True):
+        line = history(trained(tiles, method, tmp_path / method, teacher, distillation=False))[-1]
+        assert ("logits" in line) == expected, method
+
+
 def test_how_far_rare_classes_weigh_more_is_the_config_s_to_say(tiles, tmp_path):
     """Seen in the first step's cross entropy, which is of the same tiles and weights; Dice knows no class weights."""
     first = [history(trained(tiles, "teacher", tmp_path / str(balance), balance=balance))[0] for balance in (0.0, 1.0)]

@@ -44,7 +44,7 @@ def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
 
 
 def settings(**changes) -> TrainingSettings:
-    """Six steps of a teacher or student, with a validation after the third and the last."""
+    """Six steps of a teacher or student, with a validation after the third and the last, and every term of the loss."""
     few = {
         "tile": 32,
         "batch": 2,
@@ -53,6 +53,7 @@ def settings(**changes) -> TrainingSettings:
         "validate_every": 3,
         "validation_tiles": 2,
         "save_every": 100,
+        "distillation": True,
     }
     return TrainingSettings.model_validate(few | changes)
 
