@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.model import ModelSettings
-from dis2.config.training import LossWeights
+from dis2.config.training import LossWeights, TrainingSettings
 from dis2.errors import UserError
 from dis2.evaluation import meter
 from dis2.evaluation.printed import aligned
@@ -88,8 +88,8 @@ class Subject:
         return self._step(combination, objective.Objective)
 
     def recipe(self) -> Step:
-        """A step of the method's own training on a sample that has every sensor: its views, its losses and its teacher."""
-        return self._step(tuple(self.images), self.way.objective_module().Objective)
+        """A step of the method's own training, by default settings, on a sample that has every sensor: its views and its losses."""
+        return self._step(tuple(self.images), self.way.trained_by(TrainingSettings().distillation))
 
     def _step(self, combination: tuple[str, ...], kind: type[Objective]) -> Step:
         saved = self.saved(combination, kind)

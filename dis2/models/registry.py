@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Method:
 
     def objective_module(self) -> ModuleType:
         return importlib.import_module(self.objective)
+
+    def trained_by(self, distillation: bool) -> Any:
+        """The objective: where distillation is a choice and not taken, that of labels alone."""
+        full = self.objective_module().Objective
+        return full if distillation or not self.choice else full.undistilled()
 
 
 NETWORK = "dis2.models.teacher"

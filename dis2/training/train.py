@@ -85,8 +85,9 @@ def train(
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
-    distilled = (settings.distillation or not way.choice) and not (way.teacher and guide is None)
-    kind = way.objective_module().Objective if distilled else way.objective_module().Objective.undistilled()
+    kind = way.trained_by(settings.distillation)
+    if way.teacher and guide is None:
+        kind = kind.undistilled()
     objective = kind(tuple(sensors), weights, settings.weights, guide)
     with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
