@@ -88,7 +88,7 @@ class Subject:
         return self._step(combination, objective.Objective)
 
     def recipe(self) -> Step:
-        """A step of the method's own training, by default settings, on a sample that has every sensor: its views and its losses."""
+        """A step of the method's own training, with default settings, on a sample that has every sensor."""
         return self._step(tuple(self.images), self.way.trained_by(TrainingSettings().distillation))
 
     def _step(self, combination: tuple[str, ...], kind: type[Objective]) -> Step:
