@@ -71,6 +71,7 @@ def train(
     fabric = started(settings.devices)
     way = method_of(method)
     told = _statistics(statistics, data)
+    _check_sensors(settings, data)
     data = _shown(data, method, way, combination)
     sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
@@ -210,13 +211,18 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Mode
 
 def _speckle(settings: TrainingSettings, data: Data) -> dict[str, tuple[float, bool]]:
     """The sensors that are seen through speckle: looks, and are their values decibels?"""
-    if unknown := set(settings.speckle) - set(data.sensors):
-        raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
     found = {}
-    for sensor, looks in settings.speckle.items():
+    for sensor in settings.speckle.keys() & data.sensors.keys():
         scaling = data.sensors[sensor].scaling
-        found[sensor] = looks, bool(scaling.decibels) or scaling.unit == "dB"
+        found[sensor] = settings.speckle[sensor], bool(scaling.decibels) or scaling.unit == "dB"
     return found
+
+
+def _check_sensors(settings: TrainingSettings, data: Data) -> None:
+    """Everything that is told by sensor names one of them."""
+    for key, told in ("speckle", settings.speckle), ("photometric", settings.photometric):
+        if isinstance(told, dict) and (unknown := told.keys() - data.sensors.keys()):
+            raise UserError(f"training.{key}.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
 
 
 def _provenance(

@@ -205,9 +205,15 @@ def test_a_model_that_does_not_fit_is_not_gone_on_from(method, changes, said, ti
         trained(tiles, method, tmp_path / "out", origin=model("dis2"), **changes)
 
 
-def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
-    with pytest.raises(UserError, match=r"training.speckle.radar: not one of the sensors \(eye, echo, relief\)"):
-        trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
+@pytest.mark.parametrize("key", ["speckle", "photometric"])
+def test_a_sensor_that_is_none_is_one_line(key, tiles, tmp_path):
+    with pytest.raises(UserError, match=rf"training.{key}.radar: not one of the sensors \(eye, echo, relief\)"):
+        trained(tiles, "teacher", tmp_path, **{key: {"radar": 4}})
+
+
+def test_what_is_told_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):
+    told = {"speckle": {"echo": 4}, "photometric": {"echo": 0.4}}
+    assert trained(tiles, "specialist", tmp_path / "one", combination="eye", **told).is_dir()
 
 
 def test_a_student_is_no_teacher(tiles, model, tmp_path):
