@@ -32,7 +32,7 @@ class LevelFusion(nn.Module):
         return self.refine(x)
 
 
-def thinned(tokens: Tensor, maps: int, size: tuple[int, int]) -> Tensor:
+def coarsened(tokens: Tensor, maps: int, size: tuple[int, int]) -> Tensor:
     """What attention looks at: tokens [B, 1 + N h w + context, C], the maps among them averaged to at most `CELLS` a side."""
     factor = -(-max(size) // CELLS)
     if factor == 1:
@@ -55,9 +55,9 @@ class Attention(nn.Module):
         self.feed = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
 
     def forward(self, tokens: Tensor, maps: int = 0, size: tuple[int, int] = (1, 1)) -> Tensor:
-        """Tokens [B, T, C]; if most of them are maps of that size, what is looked at of those is thinned."""
+        """Tokens [B, T, C]; if most of them are maps of that size, what is looked at of those is coarsened."""
         normed = self.before(tokens)
-        asked = thinned(normed, maps, size)  # [B, S, C]
+        asked = coarsened(normed, maps, size)  # [B, S, C]
         if asked is normed:
             q, k, v = self.qkv(normed).chunk(3, -1)  # [B, T, C]
         else:

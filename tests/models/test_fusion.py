@@ -3,12 +3,12 @@
 import torch
 
 from dis2.evaluation.meter import operations
-from dis2.models.fusion import CELLS, Attention, thinned
+from dis2.models.fusion import CELLS, Attention, coarsened
 
 
 def test_maps_as_large_as_in_training_are_looked_at_cell_by_cell():
     tokens = torch.randn(2, 1 + 3 * CELLS * CELLS + 1, 8)
-    assert thinned(tokens, 3, (CELLS, CELLS)) is tokens
+    assert coarsened(tokens, 3, (CELLS, CELLS)) is tokens
 
 
 def test_larger_maps_are_averaged_each_by_itself_and_other_tokens_stay():
@@ -16,7 +16,7 @@ def test_larger_maps_are_averaged_each_by_itself_and_other_tokens_stay():
     maps = torch.randn(2, 3, 8, height, width)
     scene, context = torch.randn(2, 1, 8), torch.randn(2, 1, 8)
     tokens = torch.cat([scene, maps.flatten(3).movedim(2, -1).flatten(1, 2), context], 1)
-    found = thinned(tokens, 3, (height, width))
+    found = coarsened(tokens, 3, (height, width))
     cells = found[:, 1:-1].unflatten(1, (3, height // 2, width // 2))
     assert torch.equal(found[:, 0], scene[:, 0]) and torch.equal(found[:, -1], context[:, 0])
     by_hand = maps.unflatten(3, (-1, 2)).unflatten(5, (-1, 2)).mean((4, 6))  # [B, N, C, h / 2, w / 2]
