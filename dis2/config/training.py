@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dis2.config.base import Section, SensorName
 
@@ -20,9 +20,6 @@ class LossWeights(Section):
     features: float = Field(1.0, ge=0, description="fused features, token and penultimate towards the teacher's")
     logits: float = Field(0.2, ge=0, description="KL from the teacher and from the student's own full view")
     disentanglement: float = Field(0.1, ge=0, description="compensated features no more like their source than the teacher's are")
-
-
-VARIED = 0.1
 
 
 class TrainingSettings(Section):
@@ -61,9 +58,7 @@ class TrainingSettings(Section):
     zoom: float = Field(
         1.0, ge=1, le=4, description="tiles cover up to this many times more or less ground on a side, resampled (1: as it is)"
     )
-    photometric: float | dict[SensorName, float] = Field(
-        VARIED, description="strength of gain, offset and noise (in standard deviations), of all sensors or by sensor"
-    )
+    photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
     speckle: dict[SensorName, float] = Field(
         {}, description="looks of the speckle that a radar's tiles are seen through, such as {sar: 4} (none: as they are)"
     )
@@ -76,17 +71,6 @@ class TrainingSettings(Section):
         description="dis2 also learns from the teacher; else it only starts from it (its worth: benchmarks/README.md)",
     )
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
-
-    def photometric_of(self, sensor: str) -> float:
-        """How strongly a sensor's values are varied: one that is not named as usual."""
-        return self.photometric.get(sensor, VARIED) if isinstance(self.photometric, dict) else self.photometric
-
-    @field_validator("photometric")
-    @classmethod
-    def _none_below_zero(cls, strength: float | dict[str, float]) -> float | dict[str, float]:
-        if min(strength.values() if isinstance(strength, dict) else [strength], default=0) < 0:
-            raise ValueError("must be 0 or more")
-        return strength
 
     @model_validator(mode="after")
     def _batch_can_be_shared(self) -> TrainingSettings:

@@ -40,7 +40,8 @@ class Edges(nn.ModuleDict):
         super().__init__({sensor: nn.Conv2d(width // 2, finest(width), 1, bias=False) for sensor in sensors})
 
     def forward(self, encoded: Encoded, seen: Shown, x: Tensor) -> Tensor:
-        """x [V B, F, H, W] with all of it, in place."""
+        """x [V B, F, H, W] with all of it, in place where it lies channels last."""
+        x = x.contiguous(memory_format=torch.channels_last)
         for sensor in seen.there:
             stem = encoded.stems[sensor]
             stem = stem if sensor in encoded.complete else encoded.valid[sensor][0] * stem
@@ -49,13 +50,9 @@ class Edges(nn.ModuleDict):
                 x = x.add_(weighed(edge, seen.hiding[sensor]) if sensor in seen.hiding else fold(edge, seen.views))
             else:  # no map of what is added: at full resolution memory takes longer than arithmetic
                 weight = self.get_parameter(f"{sensor}.weight").flatten(1)  # [F, w / 2]
-                _pixels(x).addmm_(_pixels(stem).to(x.dtype), weight.t().to(x.dtype))
+                pixels = stem.movedim(1, -1).flatten(0, -2).to(x.dtype)  # [B H W, w / 2]
+                x.movedim(1, -1).view(-1, len(weight)).addmm_(pixels, weight.t().to(x.dtype))
         return x
-
-
-def _pixels(x: Tensor) -> Tensor:
-    """The same memory as [B H W, C]."""
-    return x.movedim(1, -1).view(-1, x.shape[1])
 
 
 class Finish(nn.Module):

@@ -212,8 +212,7 @@ class Loop:
         seeds = [hash_seed(self.seed, int(turn)) for turn in turns]
         images, valid, labels = prepared(samples, self.statistics, self.fabric.device)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        strengths = {sensor: self.settings.photometric_of(sensor) for sensor in images}
-        images = photometric(images, strengths, self.speckle, self.statistics, generators)
+        images = photometric(images, self.settings.photometric, self.speckle, self.statistics, generators)
         rng, draws = np.random.default_rng([self.seed, state.step, 1]), [np.random.default_rng(seed) for seed in seeds]
         return Batch(images, valid, labels, turns, state.step / self.steps, rng, draws, state.scores)
 

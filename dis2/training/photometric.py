@@ -41,16 +41,16 @@ def speckled(image: Tensor, looks: float, decibels: bool, statistics: Mapping[st
 
 def photometric(
     images: Images,
-    strengths: Mapping[str, float],
+    strength: float,
     speckle: Mapping[str, tuple[float, bool]],
     statistics: Mapping[str, Mapping[str, Any]],
     generators: Generators,
 ) -> Images:
-    """All sensors varied, each as strongly as is told; those with speckle (looks, in decibels?) speckled before."""
+    """All sensors varied; those with speckle (looks, in decibels?) speckled before."""
     found = dict(images)
     for sensor, (looks, decibels) in speckle.items():
         found[sensor] = speckled(found[sensor], looks, decibels, statistics[sensor], generators)
-    return {sensor: varied(image, strengths[sensor], generators) for sensor, image in found.items()}
+    return {sensor: varied(image, strength, generators) for sensor, image in found.items()}
 
 
 def _normal(shape: tuple[int, ...], generators: Generators) -> Tensor:

@@ -71,7 +71,8 @@ def train(
     fabric = started(settings.devices)
     way = method_of(method)
     told = _statistics(statistics, data)
-    _check_sensors(settings, data)
+    if unknown := settings.speckle.keys() - data.sensors.keys():
+        raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
     data = _shown(data, method, way, combination)
     sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
@@ -211,18 +212,12 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Mode
 
 def _speckle(settings: TrainingSettings, data: Data) -> dict[str, tuple[float, bool]]:
     """The sensors that are seen through speckle: looks, and are their values decibels?"""
-    found = {}
-    for sensor in settings.speckle.keys() & data.sensors.keys():
-        scaling = data.sensors[sensor].scaling
-        found[sensor] = settings.speckle[sensor], bool(scaling.decibels) or scaling.unit == "dB"
-    return found
-
-
-def _check_sensors(settings: TrainingSettings, data: Data) -> None:
-    """Everything that is told by sensor names one of them."""
-    for key, told in ("speckle", settings.speckle), ("photometric", settings.photometric):
-        if isinstance(told, dict) and (unknown := told.keys() - data.sensors.keys()):
-            raise UserError(f"training.{key}.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
+    scalings = {sensor: spec.scaling for sensor, spec in data.sensors.items()}
+    return {
+        sensor: (looks, bool(scalings[sensor].decibels) or scalings[sensor].unit == "dB")
+        for sensor, looks in settings.speckle.items()
+        if sensor in scalings
+    }
 
 
 def _provenance(

@@ -23,6 +23,15 @@ def test_larger_maps_are_averaged_each_by_itself_and_other_tokens_stay():
     torch.testing.assert_close(cells, by_hand.movedim(2, -1))
 
 
+def test_a_rest_at_the_border_is_averaged_over_what_there_is():
+    height, width = CELLS + 1, CELLS + 3
+    maps = torch.ones(1, 2, 8, height, width)
+    maps[..., -1, :], maps[..., -1] = 5, 3
+    found = coarsened(torch.cat([torch.zeros(1, 1, 8), maps.flatten(3).movedim(2, -1).flatten(1, 2)], 1), 2, (height, width))
+    cells = found[:, 1:].unflatten(1, (2, height // 2 + 1, width // 2 + 1))
+    assert (cells[:, :, -1, 0] == 5).all() and (cells[:, :, 0, -1] == 3).all() and (cells[:, :, :-1, :-1] == 1).all()
+
+
 def test_where_cells_of_a_block_are_alike_less_of_them_are_looked_at_with_nearly_the_same_result():
     torch.manual_seed(0)
     layer = Attention(8, 2).eval()

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from dis2.config.training import TrainingSettings
 from dis2.training.photometric import photometric, speckled, varied
 
 STATISTICS = {"mean": [20.0, 5.0], "std": [4.0, 2.0]}
@@ -43,14 +42,5 @@ def test_speckle_of_decibels_is_added():
 
 def test_only_sensors_with_speckle_are_speckled():
     images = {"eye": torch.randn(1, 2, 16, 16), "echo": torch.randn(1, 2, 16, 16)}
-    seen = photometric(images, dict.fromkeys(images, 0.0), {"echo": (4.0, True)}, {"echo": STATISTICS}, generators(5))
-    assert torch.equal(seen["eye"], images["eye"]) and not torch.equal(seen["echo"], images["echo"])
-
-
-def test_a_sensor_is_varied_as_strongly_as_it_is_told():
-    images = {"eye": torch.randn(1, 2, 64, 64), "echo": torch.randn(1, 2, 64, 64)}
-    settings = TrainingSettings(photometric={"echo": 0.5})
-    strengths = {sensor: settings.photometric_of(sensor) for sensor in images}
-    assert strengths == {"eye": TrainingSettings().photometric_of("eye"), "echo": 0.5}
-    seen = photometric(images, strengths | {"eye": 0.0}, {}, {}, generators(6))
+    seen = photometric(images, 0.0, {"echo": (4.0, True)}, {"echo": STATISTICS}, generators(5))
     assert torch.equal(seen["eye"], images["eye"]) and not torch.equal(seen["echo"], images["echo"])

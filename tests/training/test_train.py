@@ -15,7 +15,7 @@ from dis2.raster.grid import Window
 from dis2.tiles.split import in_split
 from dis2.training.curves import draw
 from dis2.training.loop import Loop
-from dis2.training.train import _steps
+from dis2.training.train import _speckle, _steps
 from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, write
 
 
@@ -205,15 +205,18 @@ def test_a_model_that_does_not_fit_is_not_gone_on_from(method, changes, said, ti
         trained(tiles, method, tmp_path / "out", origin=model("dis2"), **changes)
 
 
-@pytest.mark.parametrize("key", ["speckle", "photometric"])
-def test_a_sensor_that_is_none_is_one_line(key, tiles, tmp_path):
-    with pytest.raises(UserError, match=rf"training.{key}.radar: not one of the sensors \(eye, echo, relief\)"):
-        trained(tiles, "teacher", tmp_path, **{key: {"radar": 4}})
+def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
+    with pytest.raises(UserError, match=r"training.speckle.radar: not one of the sensors \(eye, echo, relief\)"):
+        trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
 
 
-def test_what_is_told_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):
-    told = {"speckle": {"echo": 4}, "photometric": {"echo": 0.4}}
-    assert trained(tiles, "specialist", tmp_path / "one", combination="eye", **told).is_dir()
+def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set():
+    for told in list(SENSORS), list(reversed(SENSORS)):
+        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), data())) == told
+
+
+def test_speckle_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):
+    assert trained(tiles, "specialist", tmp_path / "one", combination="eye", speckle={"echo": 4}).is_dir()
 
 
 def test_a_student_is_no_teacher(tiles, model, tmp_path):
