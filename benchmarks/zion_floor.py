@@ -1,11 +1,11 @@
 """Zion's five folds by gradient boosting on pixels and their neighbourhoods: the floor under every network.
 
     snakemake prepare --cores all --configfile config/zion.yaml --config data_root=FOLDER
-    python benchmarks/zion_floor.py [--tiles results/zion/tiles] [--out results/zion/floor.csv]
+    python benchmarks/zion_floor.py [--split validation --folds 0 1 2] [--tiles results/zion/tiles] [--out results/zion/floor.csv]
 
 Each combination of sensors has its own classifier (scikit-learn), trained on at most DRAWN pixels of each class of the training
-blocks. Neighbourhoods hold no pixel of another split. Scored is what networks are scored on: every test pixel that has a class
-and that all sensors measured, all folds in one confusion matrix. Prints a line a fold and combination, writes all matrices.
+blocks. Neighbourhoods hold no pixel of another split. Scored is what networks are scored on: every pixel of the split that has a
+class and that all sensors measured, all folds in one confusion matrix. Prints a line a fold and combination, writes all matrices.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tiles", type=Path, default=ROOT / "results" / "zion" / "tiles", help="folder with zion.zarr")
     arguments.add_argument("--out", type=Path, default=ROOT / "results" / "zion" / "floor.csv", help="the confusion matrices")
+    arguments.add_argument("--split", choices=("validation", "test"), default="test", help="the blocks that are scored")
+    arguments.add_argument("--folds", type=int, nargs="+", default=list(range(5)), help="of the five")
     given = arguments.parse_args()
     data, store = read_run([CONFIG], METHODS).data, open_store(given.tiles / f"{SCENE}.zarr")
     found: dict[str, Any] = {name_of(sensors): [] for sensors in combinations(tuple(data.sensors))}
-    for fold in range(data.split.folds):
+    for fold in given.folds:
         split = data.split.model_copy(update={"fold": fold})
-        for name, matrix in matrices(data.model_copy(update={"split": split}), store):
+        for name, matrix in matrices(data.model_copy(update={"split": split}), store, given.split):
             found[name].append(matrix)
             print(f"fold {fold}  {name:<28}  accuracy {accuracy(matrix):.3f}  mIoU {miou(matrix):.3f}", flush=True)
     names = tuple(data.classes)
@@ -56,23 +58,23 @@ def main() -> None:
         matrix = np.sum(folds, 0)
         classes = "  ".join(f"{value:{len(label)}.3f}" for label, value in zip(names, iou(matrix), strict=True))
         print(f"{name:<28}  {accuracy(matrix):8.3f}  {miou(matrix):.3f}  {classes}")
-    write(found, names, given.out)
+    write(found, names, given.folds, given.out)
 
 
-def matrices(data: Data, store: Store) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """The confusion matrix of every combination on the test blocks of the data's fold."""
+def matrices(data: Data, store: Store, scored: str) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """The confusion matrix of every combination on the blocks of one split in the data's fold."""
     place = Window(0, 0, store.grid.height, store.grid.width)
     labels = store.labels(place)
     measured = np.logical_and.reduce([store.valid(sensor, place) for sensor in data.sensors]) & (labels != IGNORE)
-    used = {split: in_split(data, SCENE, split, place, *labels.shape) & measured for split in ("train", "test")}
+    used = {split: in_split(data, SCENE, split, place, *labels.shape) & measured for split in ("train", scored)}
     drawn = balanced(labels, used["train"], np.random.default_rng(data.split.fold))
     features = {split: seen_by_sensor(data, store, split, place) for split in used}
     for sensors in combinations(tuple(data.sensors)):
-        train, test = (np.concatenate([features[split][sensor] for sensor in sensors]) for split in used)
+        train, asked = (np.concatenate([features[split][sensor] for sensor in sensors]) for split in used)
         model = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.1, random_state=0)
         model.fit(train.reshape(len(train), -1)[:, drawn].T, labels.ravel()[drawn])
-        predicted = model.predict(test[:, used["test"]].T)
-        yield name_of(sensors), confusion(labels[used["test"]], predicted, len(data.classes))
+        predicted = model.predict(asked[:, used[scored]].T)
+        yield name_of(sensors), confusion(labels[used[scored]], predicted, len(data.classes))
 
 
 def balanced(labels: NDArray[np.uint8], used: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -105,12 +107,12 @@ def features_of(band: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.floa
     return np.stack(layers).astype(np.float32)
 
 
-def write(found: dict[str, list[NDArray[np.int64]]], classes: tuple[str, ...], out: Path) -> None:
+def write(found: dict[str, list[NDArray[np.int64]]], classes: tuple[str, ...], folds: list[int], out: Path) -> None:
     """A line for each combination, fold and true class: how often it was given each class."""
     with whole(out) as part:
         lines = [",".join(("combination", "fold", "truth", *classes))]
-        for name, folds in found.items():
-            for fold, matrix in enumerate(folds):
+        for name, matrices in found.items():
+            for fold, matrix in zip(folds, matrices, strict=True):
                 lines += [",".join(map(str, (name, fold, *row))) for row in zip(classes, *matrix.T.tolist(), strict=True)]
         part.write_text("\n".join(lines) + "\n")
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each core has a process already
+
 
 @pytest.fixture(autouse=True)
 def everything_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

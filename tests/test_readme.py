@@ -13,7 +13,7 @@ COMMANDS = (
     "python3 -m venv .venv && . .venv/bin/activate",
     'pip install -c constraints.txt -e ".[dev]"',
     "snakemake --cores all",
-    "pytest",
+    "pytest -n auto --dist loadfile",
 )
 
 
@@ -25,7 +25,7 @@ def test_the_commands_stand_there_word_by_word_and_in_order(file):
 
 
 def test_the_tests_are_the_last_thing_that_continuous_integration_does():
-    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "pytest"
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == COMMANDS[-1]
 
 
 def test_the_example_of_ones_own_data_is_a_config():
