@@ -90,6 +90,8 @@ def _sensor(group: Group) -> list[str]:
         notes.append(f"nodata {nodata:g}")
     elif (zeros := max(one.zeros for one in every)) > 0.01:
         notes.append(f"0 in all bands in up to {zeros:.0%} of a file: if that is no measurement, add nodata: 0, unmeasured: all")
+    if len(every) > 1 and {(one.dtype, one.low, one.high) for one in every} == {("uint8", 0, 255)}:
+        notes.append("every file spans 0 to 255: if each was stretched by itself, add relative: true")
     if is_height(files[0]) and untold is None and high > 9000:
         options.append("scaling: {factor: 0.01, unit: m}")
         notes.append("taken for centimetres")

@@ -88,15 +88,17 @@ def test_chips_without_georeferencing_are_split_by_their_order_and_colours_are_c
         rng, form = np.random.default_rng(number), {"crs": None, "transform": Affine.identity()}
         labels = land(rng, 32)[0]
         for kind in ("before", "after"):
-            raster(
-                tmp_path / "in" / f"radar_{kind}" / f"{number:04}.tif", rng.integers(0, 255, (1, 32, 32), dtype="uint8"), **form
-            )
+            radar = rng.integers(1, 255, (1, 32, 32), dtype="uint8")
+            if kind == "after":
+                radar[0, 0, :2] = 0, 255
+            raster(tmp_path / "in" / f"radar_{kind}" / f"{number:04}.tif", radar, **form)
         raster(tmp_path / "in" / "gt" / f"{number:04}.tif", np.moveaxis(palette[labels], -1, 0), **form)
     run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml", "--name", "floods")
     assert run.grid.pixels and run.data.name == "floods" and list(run.data.sensors) == ["after", "before"]
     chips = {name: list(map(int, scene.chips)) for name, scene in run.data.scenes.items()}
     assert chips == {"train": [*range(27)], "validation": [*range(27, 36)], "test": [*range(36, 45)]}
     assert run.data.label_colors == {0x0000FF: 0, 0xFF0000: 1, 0: 255}
+    assert [line.strip().split(":")[0] for line in text.splitlines() if "add relative: true" in line] == ["after"]
 
 
 def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path):

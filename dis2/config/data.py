@@ -68,6 +68,10 @@ class Sensor(Section):
         ge=0,
         description="surface: take heights above the ground, found below all that is narrower than this many pixels (0: not)",
     )
+    relative: bool = Field(
+        False,
+        description="take values in deviations from the mean of their own scene or chip: where each was stretched by itself, say",
+    )
     nodata: float | None = Field(None, description="the value of no measurement where the files do not declare it")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field("bilinear", description="how it comes to the grid")
     unmeasured: Literal["any", "all"] = Field("any", description="a pixel is no measurement if any band is nodata, or if all are")
@@ -80,6 +84,8 @@ class Sensor(Section):
             raise ValueError("take: each band once, and the first one is 1")
         if self.ground and self.kind != "surface":
             raise ValueError("ground: only heights (kind: surface) are above the ground; remove it")
+        if self.relative and self.relief:
+            raise ValueError("relative: heights cannot be relative to what is around (relief) as well; remove one")
         if self.take and len(self.take) != self.bands:
             raise ValueError(f"take: {len(self.take)} bands, but bands: {self.bands}; mend one")
         return self

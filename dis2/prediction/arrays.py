@@ -20,6 +20,7 @@ from dis2.prediction.mapper import Mapper
 from dis2.prediction.maps import NOTHING
 from dis2.prediction.stitch import stitch
 from dis2.raster.grid import Window, windows
+from dis2.raster.relative import Relative
 from dis2.raster.scaling import scale_by
 
 UNSCALED = (1.0, 0.0)
@@ -69,7 +70,9 @@ class Predictor:
         height, width = next(iter(readers.values())).valid.shape
         overlap = round(settings.tile * settings.overlap)
         whole, covered = Window(0, 0, height, width), list(windows(height, width, settings.tile, overlap))
-        mapper = Mapper(self.model, readers, [tuple(readers)])
+        specs = self.model.card.rasters
+        shown = {s: Relative(it, height, width) if specs[s].relative else it for s, it in readers.items()}
+        mapper = Mapper(self.model, shown, [tuple(readers)])
         probabilities = np.empty((len(self.classes), height, width), np.float32)
         predictions = mapper.predictions(covered, whole, settings.batch, lambda count: None)
         for band, values in stitch(predictions, height, width, settings.tile, overlap):

@@ -45,7 +45,7 @@ class Prepared(nn.Module):
 
     def __init__(self, spec: Sensor, statistics: dict[str, Any]):
         super().__init__()
-        self.scaling, self.radius = spec.scaling, int(statistics.get("relief") or 0)
+        self.scaling, self.relative, self.radius = spec.scaling, spec.relative, int(statistics.get("relief") or 0)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(statistics[name], dtype=torch.float32).view(-1, 1, 1))
 
@@ -62,7 +62,17 @@ class Prepared(nn.Module):
         valid = valid & x.isfinite().all(1, keepdim=True)
         if self.radius:
             x = relief(x, valid, self.radius)
+        if self.relative:
+            x = relative(x, valid)
         return (x - self.mean) / self.std, valid
+
+
+def relative(x: Tensor, valid: Tensor) -> Tensor:
+    """Bands in deviations from the mean of the image, as `dis2.raster.relative` has it: [B, C, H, W]."""
+    filled, count = torch.where(valid, x, 0.0).double(), valid.sum((2, 3), keepdim=True).clamp_min(1)
+    apart = torch.where(valid, filled - filled.sum((2, 3), keepdim=True) / count, 0.0)
+    spread = (apart.square().sum((2, 3), keepdim=True) / count).sqrt()
+    return (apart / torch.where(spread > 0, spread, 1.0)).to(x.dtype)
 
 
 def relief(x: Tensor, valid: Tensor, radius: int) -> Tensor:

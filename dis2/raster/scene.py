@@ -21,6 +21,7 @@ from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
 from dis2.raster.labels import LabelReader, open_labels
+from dis2.raster.relative import Relative
 from dis2.raster.scaling import common_unit
 from dis2.raster.warp import Bands, Mask, Reader, Stacked, grid_of, warped
 
@@ -182,7 +183,7 @@ def open_sensor(
 
 @contextmanager
 def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shift: Shift = UNMOVED) -> Iterator[Reader]:
-    """A sensor of a chip: the bands that are taken, where they count as measured, above the ground if that is wanted."""
+    """A sensor of a chip: the bands that are taken, where they count as measured, above the ground or relative if wanted."""
     spec = data.sensors[sensor]
     with ExitStack() as stack:
         source: Reader = stack.enter_context(_warped(data, chip, sensor, grid, shift))
@@ -194,6 +195,8 @@ def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shif
             from dis2.raster.ground import AboveGround  # its library takes as long to import as all the others together
 
             source = AboveGround(source, place.height, place.width, spec.ground)
+        if spec.relative:
+            source = Relative(source, place.height, place.width)
         yield source
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from dis2.config.data import IGNORE, Data
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.raster.grid import Window, blocks
+from dis2.raster.moments import Moments, moments
 from dis2.raster.relief import relief
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split, labels_used
@@ -26,46 +26,6 @@ BYTES = 32 * 2**20
 """Windows are smaller, down to a chunk, where a sensor has so many bands that one would take more."""
 THREADS = 4
 """So many windows are in memory at once, however many cores there are."""
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Count, mean and sum of squared deviations per band, with the extremes; parts merge exactly in any order."""
-
-    count: float
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-    def __add__(self, other: Moments) -> Moments:
-        if not self.count or not other.count:
-            return other if other.count else self
-        count = self.count + other.count
-        apart = other.mean - self.mean
-        squares = self.squares + other.squares + apart**2 * self.count * other.count / count
-        mean = self.mean + apart * other.count / count
-        return Moments(count, mean, squares, np.minimum(self.low, other.low), np.maximum(self.high, other.high))
-
-    @property
-    def std(self) -> NDArray[np.float64]:
-        return np.sqrt(self.squares / max(self.count, 1))
-
-
-def moments(bands: NDArray[Any], valid: NDArray[np.bool_]) -> Moments:
-    """The moments of the valid pixels of bands [C, h, w], one band after the other, since they are taken in double precision."""
-    count = int(valid.sum())
-    if not count:
-        nothing = np.zeros(len(bands))
-        return Moments(0, nothing, nothing, nothing, nothing)
-    mean, squares, low, high = np.transpose([_of_band(band[valid].astype(np.float64)) for band in bands])
-    return Moments(count, mean, squares, low, high)
-
-
-def _of_band(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """Mean, sum of squared deviations, lowest and highest."""
-    mean = values.mean()
-    return mean, ((values - mean) ** 2).sum(), values.min(), values.max()
 
 
 def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None) -> None:

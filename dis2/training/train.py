@@ -73,6 +73,10 @@ def train(
     told = _statistics(statistics, data)
     if unknown := settings.speckle.keys() - data.sensors.keys():
         raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
+    if relative := [sensor for sensor in settings.speckle if data.sensors[sensor].relative]:
+        raise UserError(
+            f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
+        )
     data = _shown(data, method, way, combination)
     sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}

@@ -60,8 +60,9 @@ def test_the_readme_s_example_runs_as_it_stands_but_for_the_name_of_the_sensor(t
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_it_maps_arrays_as_the_command_line_maps_rasters(tmp_path):
-    """Several windows, a nodata value, decibels and a hole: the class of every pixel, and the confidence to a percent."""
-    folder = folder_of(tmp_path / "model", echo={"nodata": 0, "scaling": {"decibels": "power", "clip": [None, 12]}}, eye={})
+    """Several windows, nodata, decibels, a hole, relative values: the class of every pixel, and the confidence to a percent."""
+    echo = {"nodata": 0, "scaling": {"decibels": "power", "clip": [None, 12]}}
+    folder = folder_of(tmp_path / "model", echo=echo, eye={}, relief={"relative": True})
     images = {"echo": rng.gamma(4, 3, (2, 300, 270)), "relief": rng.normal(10, 2, (1, 300, 270))}
     images["echo"][:, 50:80, 60:200] = 0
     for sensor, image in images.items():

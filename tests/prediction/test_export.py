@@ -26,7 +26,8 @@ assert json.loads(told["dis2.json"])["classes"] == ["water", "tree", "soil"]
 
 @pytest.mark.parametrize("method", ["unet", pytest.param("dis2", marks=pytest.mark.slow)])
 def test_a_program_says_of_raw_numbers_of_another_size_what_the_model_says_without_this_package(tmp_path, capsys, method):
-    folder = folder_of(tmp_path / "model", method, echo={"scaling": {"decibels": "power", "factor": 0.5, "clip": [-5, 25]}})
+    echo = {"relative": True, "scaling": {"decibels": "power", "factor": 0.5, "clip": [-5, 25]}}
+    folder = folder_of(tmp_path / "model", method, echo=echo)
     assert main(["export", str(folder), "--combination", "echo", "-o", str(tmp_path / "echo.pt2")]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'echo.pt2'}: agrees with the model to ")
     rng = torch.Generator().manual_seed(1)

@@ -210,6 +210,12 @@ def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
         trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
 
 
+def test_speckle_of_relative_values_is_one_line(tiles, tmp_path):
+    told = data(sensors={name: {"bands": bands, "relative": name == "echo"} for name, bands in SENSORS.items()})
+    with pytest.raises(UserError, match="training.speckle.echo: its values are relative"):
+        trained(tiles, "teacher", tmp_path, data=told, speckle={"echo": 4})
+
+
 def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set():
     for told in list(SENSORS), list(reversed(SENSORS)):
         assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), data())) == told
