@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,18 +105,17 @@ def read_card(folder: Path) -> Card:
 
 
 def check_fit(folder: Path, card: Card, data: Data) -> None:
-    """Refuses data whose sensors, bands or classes, or their order, are not the model's."""
-    sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
+    """Refuses data whose sensors, bands or classes, or their order, are not the model's, or whose values are taken otherwise."""
     for what, has, wants in (
-        ("sensors", _listed(card.sensors), _listed(sensors)),
+        ("sensors", _listed(card.rasters), _listed(data.sensors)),
         ("classes", ", ".join(card.classes), ", ".join(data.classes)),
     ):
         if has != wants:
             raise UserError(f"{folder}: {what}: the model has {has}, the config {wants}; train it again")
 
 
-def _listed(bands: dict[str, int]) -> str:
-    return ", ".join(f"{sensor} ({count} bands)" for sensor, count in bands.items())
+def _listed(sensors: Mapping[str, Sensor]) -> str:
+    return ", ".join(f"{name} ({it.bands}{' relative' if it.relative else ''} bands)" for name, it in sensors.items())
 
 
 def load(folder: Path) -> Model:

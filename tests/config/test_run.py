@@ -322,6 +322,7 @@ def test_an_ignored_class_is_none_and_the_others_keep_their_values(tmp_path):
         ({"data__sensors__eye__within": "eye"}, "data.sensors.eye.within: 'eye' is not another of the sensors"),
         ({"data__sensors__eye__take": [1, 4]}, "data.sensors.eye.take: 2 bands, but bands: 3; mend one"),
         ({"data__sensors__eye__take": [0, 1, 2]}, "data.sensors.eye.take: each band once, and the first one is 1"),
+        ({"data__sensors__eye": {"bands": 3, "relief": 9, "relative": True}}, "data.sensors.eye.relative: heights cannot be"),
     ],
 )
 def test_colours_and_bands_that_cannot_be_are_told(tmp_path, changes, line):

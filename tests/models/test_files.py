@@ -102,8 +102,9 @@ def test_a_damaged_model_is_one_clear_line(folder, damage, said):
     assert "\n" not in str(error.value)
 
 
-def data(sensors=SENSORS, classes=CLASSES):
-    return Data(name="x", sensors={s: {"bands": bands} for s, bands in sensors.items()}, classes=list(classes))
+def data(sensors=SENSORS, classes=CLASSES, relative=None):
+    told = {name: {"bands": bands, "relative": name == relative} for name, bands in sensors.items()}
+    return Data(name="x", sensors=told, classes=list(classes))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ def data(sensors=SENSORS, classes=CLASSES):
         (data(SENSORS | {"echo": 3}), r"sensors: the model has .*echo \(2 bands\).*the config .*echo \(3 bands\)"),
         (data(dict(reversed(SENSORS.items()))), r"sensors: the model has eye .*the config relief"),
         (data({"eye": 4, "echo": 2}), "sensors: the model has .*relief"),
+        (data(SENSORS, relative="echo"), r"sensors: the model has .*echo \(2 bands\).*the config .*echo \(2 relative bands\)"),
         (data(classes=reversed(CLASSES)), "classes: the model has water, tree, soil, the config soil, tree, water"),
     ],
 )
