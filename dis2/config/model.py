@@ -16,6 +16,7 @@ class ModelSettings(Section):
     hierarchy: bool = Field(True, description="fuse every level (false, an ablation: the coarsest one alone)")
     classwise: bool = Field(True, description="attend to and decode each class by itself (false, an ablation: all together)")
     compensation: bool = Field(True, description="fill the slots of missing sensors (false, an ablation: leave them empty)")
+    certainty: bool = Field(True, description="sensors say how sure they are of it (false, an ablation: they do not)")
 
     @property
     def fused_levels(self) -> int:

@@ -48,12 +48,13 @@ class Compensation(nn.Module):
 class Compensations(nn.Module):
     """All sensors' offers for all slots. Heads belong to the target, so parameters grow with N and not with its square."""
 
-    def __init__(self, sensors: tuple[str, ...], width: int, levels: int = LEVELS, embedding: int = 16):
+    def __init__(self, sensors: tuple[str, ...], width: int, levels: int = LEVELS, certainty: bool = True, embedding: int = 16):
         super().__init__()
+        told = 1 if certainty else 0
         self.channels = widths(width)[-levels:]
         self.offering = nn.ModuleDict({sensor: Compensation(self.channels, embedding) for sensor in sensors})
         self.target = nn.ParameterDict({sensor: nn.Parameter(torch.randn(embedding)) for sensor in sensors})
-        self.heads = nn.ModuleDict({s: nn.ModuleList([nn.Conv2d(c, c + 1, 1) for c in self.channels]) for s in sensors})
+        self.heads = nn.ModuleDict({s: nn.ModuleList([nn.Conv2d(c, c + told, 1) for c in self.channels]) for s in sensors})
 
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What each sensor that is shown offers for each other one that is not shown whole.
@@ -73,8 +74,9 @@ class Compensations(nn.Module):
 
     def _offer(self, offering: Compensation, target: str, x: Tensor, level: int) -> Slot:
         heads: Any = self.heads[target]
-        features, certainty = heads[level](offering.towards(x, self.target[target], level)).split([x.shape[1], 1], 1)
-        return Slot(features, LOG_VARIANCE * torch.tanh(certainty / LOG_VARIANCE))
+        found = heads[level](offering.towards(x, self.target[target], level))  # [B, C + 1, h, w], or C where all are as sure
+        features, told = found[:, : x.shape[1]], found[:, x.shape[1] :]
+        return Slot(features, LOG_VARIANCE * torch.tanh(told / LOG_VARIANCE) if told.shape[1] else torch.zeros_like(found[:, :1]))
 
     def forward(self, offers: Offers, seen: Shown) -> dict[str, list[Slot]]:
         """Slots filled by what the sensors that are shown offer, each weighted by its certainty."""

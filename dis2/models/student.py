@@ -17,8 +17,11 @@ class Network(teacher.Network):
 
     def __init__(self, sensors: dict[str, int], classes: int, settings: ModelSettings):
         super().__init__(sensors, classes, settings)
-        known = Compensations(self.sensors, settings.width, settings.fused_levels) if settings.compensation else NoCompensation()
-        self.compensation: Compensations | NoCompensation = known
+        self.compensation: Compensations | NoCompensation = (
+            Compensations(self.sensors, settings.width, settings.fused_levels, settings.certainty)
+            if settings.compensation
+            else NoCompensation()
+        )
 
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What each sensor offers for each slot that is not wholly observed."""

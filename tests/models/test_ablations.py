@@ -5,10 +5,11 @@ from itertools import product
 import pytest
 import torch
 
+from dis2.models.compensation import EPSILON
 from dis2.models.slots import shown
 from tests.models.tester import TINY, NetworkTester, complete, fresh, objective_of, sample
 
-PARTS = ("hierarchy", "classwise", "compensation")
+PARTS = ("hierarchy", "classwise", "compensation")  # certainty is a part of compensation
 
 
 def without(*parts):
@@ -50,6 +51,20 @@ def test_without_hierarchy_only_the_coarsest_level_is_fused_filled_and_decoded()
     ] * 3
     encoded.levels["eye"][:3] = [torch.full_like(x, torch.nan) for x in encoded.levels["eye"][:3]]
     assert torch.equal(network.decode(encoded).logits, found.logits)
+
+
+@torch.no_grad()
+def test_without_certainty_all_offers_count_alike():
+    network = fresh("dis2", without("certainty"))
+    images, valid = sample(("eye", "echo"))
+    features = network(images, valid).features
+    for level, slot in enumerate(features.compensated["relief"]):
+        offers = [features.offers["relief"][source][level] for source in ("eye", "echo")]
+        assert not any(offer.log_variance.any() for offer in offers)
+        shares = [encoded[level + 1] for encoded in (network.encode(images, valid).valid[s] for s in ("eye", "echo"))]
+        total = sum(shares) + EPSILON
+        expected = sum(share * offer.features for share, offer in zip(shares, offers, strict=True)) / total
+        torch.testing.assert_close(slot.features, expected)
 
 
 @torch.no_grad()
