@@ -211,7 +211,8 @@ def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
 
 
 def test_speckle_of_relative_values_is_one_line(tiles, tmp_path):
-    told = data(sensors={name: {"bands": bands, "relative": name == "echo"} for name, bands in SENSORS.items()})
+    sensors = {name: spec.model_copy(update={"relative": name == "echo"}) for name, spec in data().sensors.items()}
+    told = data().model_copy(update={"sensors": sensors})
     with pytest.raises(UserError, match="training.speckle.echo: its values are relative"):
         trained(tiles, "teacher", tmp_path, data=told, speckle={"echo": 4})
 

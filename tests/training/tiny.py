@@ -29,14 +29,14 @@ SCENES = {
 MODEL = ModelSettings(width=4, depth=1, heads=2)
 
 
-def data(bands=SENSORS, classes=CLASSES, **changes) -> Data:
+def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
     scenes = {
         name: {"split": split, "sensors": {s: f"{name}/{s}.tif" for s in has}, "labels": f"{name}/labels.tif"}
         for name, (split, has) in SCENES.items()
     }
     told = {
         "name": "tiny",
-        "sensors": {s: {"bands": count} for s, count in bands.items()},
+        "sensors": {s: {"bands": bands} for s, bands in sensors.items()},
         "classes": list(classes),
         "scenes": scenes,
     }
