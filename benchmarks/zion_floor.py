@@ -111,8 +111,8 @@ def write(found: dict[str, list[NDArray[np.int64]]], classes: tuple[str, ...], f
     """A line for each combination, fold and true class: how often it was given each class."""
     with whole(out) as part:
         lines = [",".join(("combination", "fold", "truth", *classes))]
-        for name, matrices in found.items():
-            for fold, matrix in zip(folds, matrices, strict=True):
+        for name, by_fold in found.items():
+            for fold, matrix in zip(folds, by_fold, strict=True):
                 lines += [",".join(map(str, (name, fold, *row))) for row in zip(classes, *matrix.T.tolist(), strict=True)]
         part.write_text("\n".join(lines) + "\n")
 

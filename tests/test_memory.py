@@ -45,11 +45,11 @@ def vast(path, side, bands=1, dtype="uint8", transform=PLACE, crs=UTM, height=No
     return str(path)
 
 
-def peaks(folder, sensors, bands):
+def peaks(folder, sensors, bands, relative=False):
     """The memory of every stage that reads rasters or tiles."""
     labels = raster(folder / "labels.tif", np.indices((100, 100)).sum(0)[None].astype("uint8") % 2, PLACE @ Affine.scale(10))
     scene = {"split": "train", "sensors": sensors, "labels": labels}
-    specs = {sensor: {"bands": count} for sensor, count in bands.items()}
+    specs = {sensor: {"bands": count, "relative": relative} for sensor, count in bands.items()}
     data = {"name": "vast", "sensors": specs, "classes": ["rock", "sand"], "scenes": {"a": scene}}
     (folder / "settings.json").write_text(json.dumps({"data": data, "grid": {}}))
     how, of = ("--settings", f"@{folder / 'settings.json'}"), ("--scene", "a")
@@ -74,11 +74,11 @@ def test_rasters_of_20000_by_20000_pixels_are_prepared_within_the_bound(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_a_sensor_of_224_bands_is_prepared_within_the_bound(tmp_path, dtype):
+@pytest.mark.parametrize(("dtype", "relative"), [("uint16", True), ("float32", False)])
+def test_a_sensor_of_224_bands_is_prepared_within_the_bound(tmp_path, dtype, relative):
     turned = PLACE @ Affine.translation(-3, 5) @ Affine.rotation(1)
     sensors = {"lidar": vast(tmp_path / "l.tif", 1024), "thermal": vast(tmp_path / "t.tif", 1100, 224, dtype, turned)}
-    taken = peaks(tmp_path, sensors, {"lidar": 1, "thermal": 224})
+    taken = peaks(tmp_path, sensors, {"lidar": 1, "thermal": 224}, relative)
     assert max(taken.values()) < BOUND, taken
 
 

@@ -1,12 +1,19 @@
-"""Mean, spread and extremes of many pixels, taken in parts."""
+"""Mean, spread and extremes of many pixels, taken in parts that fit any memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dis2.raster.grid import Window, blocks
+
+SIDE, LEAST = 1024, 256
+BYTES = 32 * 2**20
+"""Parts are smaller than SIDE, down to LEAST, where a pixel has so many bands that one would take more."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,14 @@ class Moments:
     @property
     def std(self) -> NDArray[np.float64]:
         return np.sqrt(self.squares / max(self.count, 1))
+
+
+def parts(height: int, width: int, pixel_bytes: int) -> Iterator[Window]:
+    """The windows in which pixels are looked through."""
+    side = SIDE
+    while side > LEAST and side**2 * pixel_bytes > BYTES:
+        side //= 2
+    return blocks(height, width, side)
 
 
 def moments(bands: NDArray[Any], valid: NDArray[np.bool_]) -> Moments:

@@ -8,12 +8,9 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from dis2.raster.grid import Window, blocks
-from dis2.raster.moments import moments
+from dis2.raster.grid import Window
+from dis2.raster.moments import moments, parts
 from dis2.raster.warp import Bands, Mask, Reader
-
-SIDE = 1024
-"""Pixels of a side that are looked at together."""
 
 
 class Relative:
@@ -26,13 +23,16 @@ class Relative:
         self.size = height, width
 
     def read(self, window: Window) -> tuple[Bands, Mask]:
-        """Bands [C, h, w] and validity [h, w]."""
+        """Bands [C, h, w], 0 where nothing was measured, and validity [h, w]."""
         bands, valid = self.source.read(window)
-        mean, std = self.level
-        return np.where(valid, (np.where(valid, bands, 0) - mean) / std, 0).astype(np.float32), valid
+        found = np.zeros(bands.shape, np.float32)
+        for band, shown, mean, std in zip(bands, found, *self.level, strict=True):  # alone, since they are in double precision
+            shown[valid] = (band[valid] - mean) / std
+        return found, valid
 
     @cached_property
     def level(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and deviation of each band [C, 1, 1] over all that was measured; where all is the same it deviates by 1."""
-        total = reduce(add, (moments(*self.source.read(window)) for window in blocks(*self.size, SIDE)))
-        return total.mean[:, None, None], np.where(total.std > 0, total.std, 1.0)[:, None, None]
+        """Mean and deviation of each band over all that was measured; where all is the same it deviates by 1."""
+        windows = parts(*self.size, self.count * self.source.dtype.itemsize)
+        total = reduce(add, (moments(*self.source.read(window)) for window in windows))
+        return total.mean, np.where(total.std > 0, total.std, 1.0)

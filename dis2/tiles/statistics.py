@@ -14,16 +14,13 @@ from dis2.cluster import connected
 from dis2.config.data import IGNORE, Data
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
-from dis2.raster.grid import Window, blocks
-from dis2.raster.moments import Moments, moments
+from dis2.raster.grid import Window
+from dis2.raster.moments import Moments, moments, parts
 from dis2.raster.relief import relief
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split, labels_used
-from dis2.tiles.store import CHUNK, Store, open_store, store_path
+from dis2.tiles.store import Store, open_store, store_path
 
-SIDE = 4 * CHUNK
-BYTES = 32 * 2**20
-"""Windows are smaller, down to a chunk, where a sensor has so many bands that one would take more."""
 THREADS = 4
 """So many windows are in memory at once, however many cores there are."""
 
@@ -32,9 +29,9 @@ def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None)
     """Mean and standard deviation of every band and the pixels of every class, over the training split."""
     scenes = data.scenes_of("train")
     stores = {scene: open_store(store_path(tiles.absolute() if scheduler else tiles, scene)) for scene in scenes}
-    parts = [dask.delayed(_part)(data, store, window) for store in stores.values() for window in _windows(store)]
+    todo = [dask.delayed(_part)(data, store, window) for store in stores.values() for window in _windows(store)]
     with connected(scheduler) if scheduler else dask.config.set(scheduler="threads", num_workers=THREADS):
-        found = dask.compute(*parts)
+        found = dask.compute(*todo)
     total = {sensor: _sum(part[0][sensor] for part in found if sensor in part[0]) for sensor in data.sensors}
     counts = sum(part[1] for part in found)
     for sensor, moment in total.items():
@@ -47,10 +44,8 @@ def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None)
 
 def _windows(store: Store) -> Iterator[Window]:
     """The windows in which a store is read."""
-    side, deepest = SIDE, max(bands * store.dtype(sensor).itemsize for sensor, bands in store.bands.items())
-    while side > CHUNK and side**2 * deepest > BYTES:
-        side //= 2
-    return blocks(store.grid.height, store.grid.width, side)
+    deepest = max(bands * store.dtype(sensor).itemsize for sensor, bands in store.bands.items())
+    return parts(store.grid.height, store.grid.width, deepest)
 
 
 def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments], NDArray[np.int64]]:
@@ -65,9 +60,9 @@ def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments],
     return found, np.bincount(labels[labels != IGNORE], minlength=len(data.classes))
 
 
-def _sum(parts: Iterable[Moments]) -> Moments | None:
+def _sum(found: Iterable[Moments]) -> Moments | None:
     total = None
-    for part in parts:
+    for part in found:
         total = part if total is None else total + part
     return total
 

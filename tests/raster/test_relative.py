@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dis2.raster import relative as module
+from dis2.raster import moments as module
 from dis2.raster.grid import Window
 from dis2.raster.relative import Relative
 from dis2.raster.scene import open_sensor, scene_grid

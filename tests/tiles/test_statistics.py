@@ -4,36 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dis2.errors import UserError
+from dis2.raster import moments as module
 from dis2.raster.relief import relief
-from dis2.tiles import statistics as module
 from dis2.tiles.split import in_split
-from dis2.tiles.statistics import Moments, moments, read_statistics, statistics
+from dis2.tiles.statistics import _windows, read_statistics, statistics
 from dis2.tiles.store import open_store
 from tests.made import CLASSES, SENSORS, data_of, store
 
 SIDE = 80
-
-
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 400), max_size=5))
-@settings(max_examples=30, deadline=None)
-def test_moments_of_parts_merge_to_those_of_the_whole(seed, cuts):
-    rng = np.random.default_rng(seed)
-    bands, valid = rng.normal(1e4, 3, (2, 20, 20)), rng.random((20, 20)) > 0.5
-    parts = zip(np.split(bands.reshape(2, -1), sorted(cuts), 1), np.split(valid.ravel(), sorted(cuts)), strict=True)
-    total = sum((moments(part[:, None], there[None]) for part, there in parts), start=moments(bands[:, :0], valid[:0]))
-    wanted = bands[:, valid]
-    assert total.count == valid.sum() and total.mean == pytest.approx(wanted.mean(1), rel=1e-12)
-    assert total.std == pytest.approx(wanted.std(1), rel=1e-9)
-    assert np.array_equal(total.low, wanted.min(1)) and np.array_equal(total.high, wanted.max(1))
-
-
-def test_nothing_has_no_moments():
-    nothing = moments(np.ones((2, 3, 3)), np.zeros((3, 3), bool))
-    assert isinstance(nothing, Moments) and (nothing + nothing).count == 0 and not nothing.std.any()
 
 
 def written(tiles, name, seed, sensors=("thermal", "lidar"), holes=True):
@@ -85,9 +65,9 @@ def test_windows_are_smaller_the_more_bands_there_are_and_change_nothing(tmp_pat
     store(tmp_path, "a", images, rng.integers(0, 3, (300, 300)).astype("uint8"))
     there = open_store(tmp_path / "a.zarr")
     monkeypatch.setattr(module, "SIDE", 1024)
-    whole, sides = told(data_of(scenes(a="train")), tmp_path), [window.height for window in module._windows(there)]
+    whole, sides = told(data_of(scenes(a="train")), tmp_path), [window.height for window in _windows(there)]
     monkeypatch.setattr(module, "BYTES", 400 * 400 * 8)
-    parts, smaller = told(data_of(scenes(a="train")), tmp_path), [window.height for window in module._windows(there)]
+    parts, smaller = told(data_of(scenes(a="train")), tmp_path), [window.height for window in _windows(there)]
     assert sides == [300] and smaller == [256, 256, 44, 44]
     for sensor in images:
         for what in ("mean", "std", "low", "high"):
