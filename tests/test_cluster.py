@@ -10,7 +10,7 @@ from rasterio.shutil import copy
 from dis2 import cluster as module
 from dis2.cluster import connected
 from dis2.errors import UserError
-from dis2.tiles import statistics as statistics_module
+from dis2.raster import moments as moments_module
 from dis2.tiles import store as store_module
 from dis2.tiles.cut import cut, from_anywhere
 from dis2.tiles.statistics import statistics
@@ -31,7 +31,7 @@ def scheduler():
 def small(monkeypatch):
     """Several shards and several parts of a small scene."""
     monkeypatch.setattr(store_module, "SHARD_SIDES", (256,))
-    monkeypatch.setattr(statistics_module, "SIDE", 64)
+    monkeypatch.setattr(moments_module, "SIDE", 64)
 
 
 def test_a_cluster_cuts_the_same_bytes_and_takes_the_same_statistics(tmp_path, scheduler, monkeypatch):
