@@ -1,7 +1,7 @@
 """What every section of the config is built from."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -10,6 +10,10 @@ class Section(BaseModel):
     """Immutable, and closed: an unknown key is a fault, never silently dropped."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def without(self, *keys: str) -> Self:
+        """The same as if the config had not these keys."""
+        return self.model_copy(update={key: type(self).model_fields[key].get_default() for key in keys})
 
 
 def _plain(name: str) -> str:

@@ -4,6 +4,9 @@ from pydantic import Field, model_validator
 
 from dis2.config.base import Section
 
+STUDENT_PARTS = ("compensation", "certainty")
+"""What the student alone has: a teacher or a rival is the same whatever these are."""
+
 
 class ModelSettings(Section):
     """Sizes that every method shares, so that comparisons are fair."""

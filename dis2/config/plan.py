@@ -12,7 +12,9 @@ from pathlib import Path
 from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
 from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
+from dis2.config.model import STUDENT_PARTS
 from dis2.config.run import Run
+from dis2.config.training import DISTILLATION_TERMS, STUDENT_KEYS
 from dis2.errors import UserError
 from dis2.files import on_disk, whole
 
@@ -137,6 +139,17 @@ class Plan:
     def split_settings(self, splits: Iterable[str], *sections: str) -> str:
         """The scenes of these splits without their files, which their stores stand for."""
         return self._told(data=_fileless(_plain(self.data), self.data.scenes_of(*splits)), **self._named(sections))
+
+    def training_settings(self, method: str) -> str:
+        """The scenes to learn from and the recipe, with what other methods alone have of it as if it were not in the config."""
+        model, training = self.run.model, self.run.training
+        if method != "dis2":
+            model, training = model.without(*STUDENT_PARTS), training.without("distillation")
+        if method == "teacher":
+            weights = training.weights.without(*DISTILLATION_TERMS)
+            training = training.without(*STUDENT_KEYS).model_copy(update={"weights": weights})
+        scenes = self.data.scenes_of("train", "validation")
+        return self._told(data=_fileless(_plain(self.data), scenes), model=model, training=training)
 
     def all_settings(self) -> str:
         """All prepared scenes, without their files."""

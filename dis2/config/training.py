@@ -8,6 +8,11 @@ from pydantic import Field, model_validator
 
 from dis2.config.base import Section, SensorName
 
+DISTILLATION_TERMS = ("compensation", "features", "logits", "disentanglement")
+"""The terms that need a teacher."""
+STUDENT_KEYS = ("student_steps", "unlabelled")
+"""What no teacher looks at."""
+
 
 class LossWeights(Section):
     """The weight of every named term of the loss; 0 leaves a term out."""

@@ -17,8 +17,8 @@ from torch import nn
 from dis2 import __version__
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.data import Data
-from dis2.config.model import ModelSettings
-from dis2.config.training import TrainingSettings
+from dis2.config.model import STUDENT_PARTS, ModelSettings
+from dis2.config.training import STUDENT_KEYS, TrainingSettings
 from dis2.device import device
 from dis2.errors import UserError
 from dis2.files import digest, whole
@@ -181,7 +181,7 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
     if folder is None:
         raise UserError("--teacher: missing; this method starts from a trained teacher")
     guide = load(folder)
-    own = {"class_chunk": model.class_chunk, "compensation": model.compensation}  # a teacher is the same whatever these are
+    own = {key: getattr(model, key) for key in ("class_chunk", *STUDENT_PARTS)}
     card, size = guide.card, guide.card.settings.model_copy(update=own)
     if card.method != "teacher":
         raise UserError(f"{folder}: a model of {card.method}, not a teacher; train one by `dis2 train teacher`")
@@ -276,7 +276,7 @@ def _card(
         parameters=sum(p.numel() for p in loop.network.parameters()),
         validation=done.best["validation"],
         training={
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json", exclude=set(STUDENT_KEYS) if method == "teacher" else None),
             "labels": data.split.labels,
             "steps": loop.steps,
             "best_step": done.best["step"],

@@ -29,6 +29,8 @@ MINE: dict[str, Any] = {
     "report": {"scenes": {"south": ["eye"], "new": ["eye+echo", "echo"]}},
 }
 
+TRAININGS = {"train teacher", "train singles+sd", "train dis2"}
+
 
 def plan(change=lambda config: None) -> Plan:
     """The plan of that config after a change."""
@@ -44,7 +46,7 @@ def jobs(it: Plan) -> dict[str, str]:
         **{f"tile {scene}": it.scene_settings(scene, "grid") for scene in data.scenes},
         **{f"predict {scene}": it.map_settings(scene) for scene in it.run.maps},
         "statistics": it.split_settings(["train"]),
-        "train": it.split_settings(["train", "validation"], "model", "training"),
+        **{f"train {method}": it.training_settings(method) for method in ("teacher", "singles+sd", "dis2")},
         "evaluate": it.split_settings(["test"], "evaluation"),
         "report": it.report_settings(),
     }
@@ -74,21 +76,26 @@ def put(path: str, value: Any):
         (put("data.scenes.west", {"split": "test", "sensors": FULL, "labels": "w.tif"}), {"tile west", "evaluate", "report"}),
         (
             put("data.scenes.west", {"split": "train", "sensors": FULL, "labels": "w.tif"}),
-            {"tile west", "statistics", "train", "report"},
+            {"tile west", "statistics", *TRAININGS, "report"},
         ),
         (put("data.scenes.west", {"sensors": FULL}), {"tile west", "report"}),
         (put("data.scenes.north.labels", "other.tif"), {"tile north", "report"}),
         (put("data.classes.land", {"color": "#00ff00"}), {"predict south", "predict new", "report"}),
-        (put("data.sensors.eye.relief", 32), {"statistics", "train", "evaluate", "predict south", "predict new", "report"}),
-        (put("training", {"weights": {"dice": 0.5}}), {"train"}),
-        (put("model", {"width": 8}), {"train"}),
+        (put("data.sensors.eye.relief", 32), {"statistics", *TRAININGS, "evaluate", "predict south", "predict new", "report"}),
+        (put("training", {"weights": {"dice": 0.5}}), TRAININGS),
+        (put("training", {"weights": {"logits": 0.5}}), TRAININGS - {"train teacher"}),
+        (put("training", {"student_steps": 5}), TRAININGS - {"train teacher"}),
+        (put("training", {"teacher_steps": 5}), TRAININGS),
+        (put("training", {"distillation": True}), {"train dis2"}),
+        (put("model", {"width": 8}), TRAININGS),
+        (put("model", {"compensation": False, "certainty": False}), {"train dis2"}),
         (put("evaluation", {"bins": 20}), {"evaluate"}),
         (put("prediction", {"overlap": 0.5}), {"predict south", "predict new"}),
         (put("report.title", "Mine"), {"report"}),
         (put("report.scenes", {"south": ["eye"]}), {"report"}),
         (put("seeds", [0, 1]), set()),
         (put("methods", ["dis2"]), set()),
-        (put("data.split.seed", 5), {"statistics", "train", "evaluate", "report"}),
+        (put("data.split.seed", 5), {"statistics", *TRAININGS, "evaluate", "report"}),
     ],
 )
 def test_a_change_is_told_to_those_whom_it_concerns(change, told):

@@ -35,13 +35,14 @@ def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, mod
 
 
 def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_for_no_other_one(tiles, teacher, tmp_path):
-    """Without compensation the student starts from the same teacher, without class-wise features from one of its own."""
+    """Without compensation or certainty a student starts from the same teacher, without class-wise features from its own."""
     small = MODEL.model_copy(update={"compensation": False})
     folder = trained(tiles, "dis2", tmp_path / "dis2", teacher, model=small, distillation=False)
     card = read_card(folder)
     assert card.settings == small and not card.training["settings"]["distillation"]
     assert not {"features", "logits", "compensation"} & set(history(folder)[-1])
     assert not any(name.startswith("compensation") for name in load_file(folder / "weights.safetensors"))
+    trained(tiles, "dis2", tmp_path / "unsure", teacher, model=MODEL.model_copy(update={"certainty": False}))
     with pytest.raises(UserError, match="train it again"):
         trained(tiles, "dis2", tmp_path / "other", teacher, model=MODEL.model_copy(update={"classwise": False}))
 

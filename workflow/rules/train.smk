@@ -35,7 +35,7 @@ rule train:
         runtime=1440,
         gpu=GPUS,
     params:
-        settings=split_settings(["train", "validation"], "model", "training"),
+        settings=lambda wildcards: plan().training_settings(wildcards.method),
         tiles=lambda wildcards, input: parent(input.stores[0]),
         options=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
         state=results("state/{method}/{seed}"),
@@ -101,7 +101,7 @@ rule distill:
         runtime=1440,
         gpu=GPUS,
     params:
-        settings=split_settings(["train", "validation"], "model", "training"),
+        settings=lambda wildcards: plan().training_settings("dis2"),
         tiles=lambda wildcards, input: parent(input.stores[0]),
         teacher=lambda wildcards, input: parent(input.teacher[0]),
         state=results("state/dis2/{seed}"),
