@@ -100,7 +100,8 @@ def test_xarray_opens_it_with_its_place_and_types(tmp_path, transform):
 
 @pytest.mark.parametrize("transform", [PLACE, TURNED], ids=["north-up", "turned"])
 def test_odc_geo_finds_its_place(tmp_path, transform):
-    pytest.importorskip("odc.geo.xr")
+    import odc.geo.xr  # noqa: F401
+
     path, _ = made(tmp_path, transform=transform)
     for group, name in ((None, "thermal"), (None, "labels"), ("valid", "lidar")):
         box = xr.open_zarr(path, group=group, consolidated=False)[name].odc.geobox
