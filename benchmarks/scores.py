@@ -1,8 +1,10 @@
-"""The scores of a study: every method on every combination at every seed, and how far the first one is above each other.
+r"""The scores of a study: every method on every combination at every seed, and how far the first one is above each other.
 
     python benchmarks/scores.py results/benchmark
     python benchmarks/scores.py results/zion --folds results/zion-1 results/zion-2 results/zion-3 results/zion-4
     python benchmarks/scores.py results/benchmark/validation --out benchmarks/results/benchmark-validation.csv
+    python benchmarks/scores.py results/benchmark/validation/dis2 --ablations no-hierarchy=results/no-hierarchy/validation \
+      --out benchmarks/results/benchmark-ablation.csv
 
 Writes benchmarks/results/NAME.csv, a line for each method, seed and combination: mIoU and IoU by class in percent points; and
 NAME-leads.csv, a line for each rival and combination: the first method's lead with its 95 % interval and verdict, as
@@ -36,10 +38,15 @@ def main() -> None:
     arguments.add_argument("results", type=Path, help="results/NAME, with the evaluations of several methods")
     arguments.add_argument("--folds", type=Path, nargs="+", default=[], help="the other folds of a cross-validation")
     arguments.add_argument("--first", default="dis2", help="the method that is compared with all others")
+    arguments.add_argument(
+        "--ablations", nargs="+", default=[], metavar="NAME=FOLDER", help="evaluations of the first method with something changed"
+    )
     arguments.add_argument("--out", type=Path, help="where the CSV goes (default: benchmarks/results/NAME.csv)")
     given = arguments.parse_args()
     folders = [given.results, *given.folds]
     runs = pooled(folders) if given.folds else evaluations(given.results)
+    for name, _, folder in (it.partition("=") for it in given.ablations):
+        runs[name] = evaluations(Path(folder))[given.first]
     names = sorted(runs, key=lambda name: (name != given.first, -np.mean([miou_of(it)[-1] for it in runs[name].values()])))
     comparisons = compared(runs, [(given.first, name) for name in names[1:]])
     scores = [row for name in names for seed in sorted(runs[name]) for row in scores_of(name, seed, runs[name][seed])]
