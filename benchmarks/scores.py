@@ -39,14 +39,18 @@ def main() -> None:
     arguments.add_argument("--folds", type=Path, nargs="+", default=[], help="the other folds of a cross-validation")
     arguments.add_argument("--first", default="dis2", help="the method that is compared with all others")
     arguments.add_argument(
-        "--ablations", nargs="+", default=[], metavar="NAME=FOLDER", help="evaluations of the first method with something changed"
+        "--ablations",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER[,FOLDER...]",
+        help="evaluations of the first method (and of its other folds) with something changed",
     )
     arguments.add_argument("--out", type=Path, help="where the CSV goes (default: benchmarks/results/NAME.csv)")
     given = arguments.parse_args()
     folders = [given.results, *given.folds]
     runs = pooled(folders) if given.folds else evaluations(given.results)
-    for name, _, folder in (it.partition("=") for it in given.ablations):
-        runs[name] = evaluations(Path(folder))[given.first]
+    for name, _, changed in (it.partition("=") for it in given.ablations):
+        runs[name] = pooled([Path(folder) for folder in changed.split(",")])[given.first]
     names = sorted(runs, key=lambda name: (name != given.first, -np.mean([miou_of(it)[-1] for it in runs[name].values()])))
     comparisons = compared(runs, [(given.first, name) for name in names[1:]])
     scores = [row for name in names for seed in sorted(runs[name]) for row in scores_of(name, seed, runs[name][seed])]

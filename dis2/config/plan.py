@@ -138,7 +138,7 @@ class Plan:
 
     def split_settings(self, splits: Iterable[str], *sections: str) -> str:
         """The scenes of these splits without their files, which their stores stand for."""
-        return self._told(data=_fileless(_plain(self.data), self.data.scenes_of(*splits)), **self._named(sections))
+        return self._told(data=self._scenes_of(*splits), **self._named(sections))
 
     def training_settings(self, method: str) -> str:
         """The scenes to learn from and the recipe, with what other methods alone have of it as if it were not in the config."""
@@ -148,8 +148,10 @@ class Plan:
         if method == "teacher":
             weights = training.weights.without(*DISTILLATION_TERMS)
             training = training.without(*STUDENT_KEYS).model_copy(update={"weights": weights})
-        scenes = self.data.scenes_of("train", "validation")
-        return self._told(data=_fileless(_plain(self.data), scenes), model=model, training=training)
+        return self._told(data=self._scenes_of("train", "validation"), model=model, training=training)
+
+    def _scenes_of(self, *splits: str) -> Data:
+        return _fileless(_plain(self.data), self.data.scenes_of(*splits))
 
     def all_settings(self) -> str:
         """All prepared scenes, without their files."""

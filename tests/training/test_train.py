@@ -34,6 +34,11 @@ def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, mod
     assert set(card.provenance) == {"code", "data", "origin", "teacher", "versions", "revision"}
 
 
+def test_a_teacher_s_card_tells_nothing_of_the_student_s_training(model):
+    told = {name: set(read_card(model(name)).training["settings"]) for name in ("dis2", "teacher")}
+    assert told["dis2"] - told["teacher"] == {"student_steps", "unlabelled"} and not told["teacher"] - told["dis2"]
+
+
 def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_for_no_other_one(tiles, teacher, tmp_path):
     """Without compensation or certainty a student starts from the same teacher, without class-wise features from its own."""
     small = MODEL.model_copy(update={"compensation": False})
@@ -42,7 +47,8 @@ def test_an_ablation_is_in_the_card_and_a_part_that_a_teacher_lacks_anyway_asks_
     assert card.settings == small and not card.training["settings"]["distillation"]
     assert not {"features", "logits", "compensation"} & set(history(folder)[-1])
     assert not any(name.startswith("compensation") for name in load_file(folder / "weights.safetensors"))
-    trained(tiles, "dis2", tmp_path / "unsure", teacher, model=MODEL.model_copy(update={"certainty": False}))
+    unsure = trained(tiles, "dis2", tmp_path / "unsure", teacher, model=MODEL.model_copy(update={"certainty": False}))
+    assert not read_card(unsure).settings.certainty and read_card(teacher).settings.certainty
     with pytest.raises(UserError, match="train it again"):
         trained(tiles, "dis2", tmp_path / "other", teacher, model=MODEL.model_copy(update={"classwise": False}))
 
