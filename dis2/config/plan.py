@@ -14,7 +14,7 @@ from dis2.config.base import Section
 from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
 from dis2.config.model import STUDENT_PARTS
 from dis2.config.run import Run
-from dis2.config.training import DISTILLATION_TERMS, STUDENT_KEYS
+from dis2.config.training import DISTILLATION_TERMS
 from dis2.errors import UserError
 from dis2.files import on_disk, whole
 
@@ -145,9 +145,11 @@ class Plan:
         model, training = self.run.model, self.run.training
         if method != "dis2":
             model, training = model.without(*STUDENT_PARTS), training.without("distillation")
-        if method == "teacher":
+        if method not in self.from_teacher:
             weights = training.weights.without(*DISTILLATION_TERMS)
-            training = training.without(*STUDENT_KEYS).model_copy(update={"weights": weights})
+            training = training.without("unlabelled").model_copy(update={"weights": weights})
+        if method == "teacher":
+            training = training.without("student_steps")
         return self._told(data=self._scenes_of("train", "validation"), model=model, training=training)
 
     def _scenes_of(self, *splits: str) -> Data:

@@ -9,9 +9,7 @@ from pydantic import Field, model_validator
 from dis2.config.base import Section, SensorName
 
 DISTILLATION_TERMS = ("compensation", "features", "logits", "disentanglement")
-"""The terms that need a teacher."""
-STUDENT_KEYS = ("student_steps", "unlabelled")
-"""What no teacher looks at."""
+"""The terms of methods that start from a teacher."""
 
 
 class LossWeights(Section):

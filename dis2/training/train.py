@@ -18,7 +18,7 @@ from dis2 import __version__
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.data import Data
 from dis2.config.model import STUDENT_PARTS, ModelSettings
-from dis2.config.training import STUDENT_KEYS, TrainingSettings
+from dis2.config.training import TrainingSettings
 from dis2.device import device
 from dis2.errors import UserError
 from dis2.files import digest, whole
@@ -276,7 +276,7 @@ def _card(
         parameters=sum(p.numel() for p in loop.network.parameters()),
         validation=done.best["validation"],
         training={
-            "settings": settings.model_dump(mode="json", exclude=set(STUDENT_KEYS) if method == "teacher" else None),
+            "settings": settings.model_dump(mode="json", exclude={"student_steps"} if method == "teacher" else None),
             "labels": data.split.labels,
             "steps": loop.steps,
             "best_step": done.best["step"],

@@ -29,14 +29,15 @@ MINE: dict[str, Any] = {
     "report": {"scenes": {"south": ["eye"], "new": ["eye+echo", "echo"]}},
 }
 
-TRAININGS = {"train teacher", "train singles+sd", "train dis2"}
+TRAININGS = {"train teacher", "train sensor-dropout", "train singles+sd", "train dis2"}
+FROM_TEACHER = ["singles+sd", "dis2"]
 
 
 def plan(change=lambda config: None) -> Plan:
     """The plan of that config after a change."""
     config = copy.deepcopy(MINE)
     change(config)
-    return Plan(read_run([], METHODS, merged=config), ["dis2"])
+    return Plan(read_run([], METHODS, merged=config), FROM_TEACHER)
 
 
 def jobs(it: Plan) -> dict[str, str]:
@@ -46,7 +47,7 @@ def jobs(it: Plan) -> dict[str, str]:
         **{f"tile {scene}": it.scene_settings(scene, "grid") for scene in data.scenes},
         **{f"predict {scene}": it.map_settings(scene) for scene in it.run.maps},
         "statistics": it.split_settings(["train"]),
-        **{f"train {method}": it.training_settings(method) for method in ("teacher", "singles+sd", "dis2")},
+        **{f"train {method}": it.training_settings(method) for method in ("teacher", "sensor-dropout", *FROM_TEACHER)},
         "evaluate": it.split_settings(["test"], "evaluation"),
         "report": it.report_settings(),
     }
@@ -83,7 +84,8 @@ def put(path: str, value: Any):
         (put("data.classes.land", {"color": "#00ff00"}), {"predict south", "predict new", "report"}),
         (put("data.sensors.eye.relief", 32), {"statistics", *TRAININGS, "evaluate", "predict south", "predict new", "report"}),
         (put("training", {"weights": {"dice": 0.5}}), TRAININGS),
-        (put("training", {"weights": {"logits": 0.5}}), TRAININGS - {"train teacher"}),
+        (put("training", {"weights": {"logits": 0.5}}), {"train singles+sd", "train dis2"}),
+        (put("training", {"unlabelled": 0.5, "distillation": True}), {"train singles+sd", "train dis2"}),
         (put("training", {"student_steps": 5}), TRAININGS - {"train teacher"}),
         (put("training", {"teacher_steps": 5}), TRAININGS),
         (put("training", {"distillation": True}), {"train dis2"}),

@@ -22,6 +22,7 @@ SCORING = {f"Evaluating {method}, seed 0" for method in ("dis2", "sensor-dropout
 EXPLAINING = {"Explaining cat with dis2"}
 MAPPING = {f"Mapping cat with {method}" for method in ("dis2", "sensor-dropout")} | EXPLAINING
 REPORT = {"Writing the report"}
+STUDENT = {"Distilling the student, seed 0", "Evaluating dis2, seed 0", "Mapping cat with dis2"} | EXPLAINING | REPORT
 
 
 def prepared(scene: str) -> set[str]:
@@ -167,7 +168,9 @@ def test_an_edit_of_a_rival_trains_only_that_rival(done):
         ("  seed: 3", "  seed: 4", every("Simulating {}") | CHECKING),
         ("model:\n", "grid: {registration: {enabled: false}}\nmodel:\n", CHECKING),
         ("  depth: 1", "  depth: 2", TRAINING | SCORING | MAPPING | REPORT),
-        ("save_every: 3", "save_every: 3\n  weights: {logits: 0.5}", TRAINING | SCORING | MAPPING | REPORT),
+        ("save_every: 3", "save_every: 3\n  weights: {dice: 0.5}", TRAINING | SCORING | MAPPING | REPORT),
+        ("save_every: 3", "save_every: 3\n  weights: {logits: 0.5}", STUDENT),
+        ("  distillation: true", "  distillation: false", STUDENT),
         ("evaluation:\n", "evaluation:\n  bins: 10\n", SCORING | REPORT),
         ("prediction:\n", "prediction:\n  overlap: 0.5\n", MAPPING | REPORT),
         ("report:\n", "report:\n  title: Ants and bees\n", REPORT),
