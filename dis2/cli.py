@@ -330,7 +330,7 @@ def parser() -> argparse.ArgumentParser:
         "--combinations", nargs="+", metavar="A+B", help="one map for each (default: all sensors of the scene)"
     )
     it.out("PATH", "the map, its confidence beside it (with --scene a folder for <combination>.tif)")
-    it = stages.add("explain", explain, "show where a model looks for classes, and what sensors and resolutions tell")
+    it = stages.add("explain", explain, "show where a model finds classes, and what sensors and resolutions tell of them")
     it.parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model")
     it.scene().path("--shifts", "JSON", "result of `dis2 register` for the scene (default: registered on the fly)")
     it.out("FOLDER", "explanation.json, tables (CSV), attention.npy, and pictures/ (PNG)")

@@ -17,9 +17,9 @@ class ModelSettings(Section):
     class_chunk: int = Field(0, ge=0, description="classes decoded at once (0: all); fewer need less memory")
     tile: int | None = Field(None, ge=32, multiple_of=16, description="the one size of image of `paper` (default: training.tile)")
     hierarchy: bool = Field(True, description="fuse every level (false, an ablation: the coarsest one alone)")
-    classwise: bool = Field(True, description="attend to and decode each class by itself (false, an ablation: all together)")
     compensation: bool = Field(True, description="fill the slots of missing sensors (false, an ablation: leave them empty)")
-    certainty: bool = Field(True, description="sensors say how sure they are of it (false, an ablation: they do not)")
+    classwise: bool = Field(False, description="attend to and decode each class by itself (its worth: benchmarks/README.md)")
+    certainty: bool = Field(False, description="sensors say how sure they are of what fills slots (likewise)")
 
     @property
     def fused_levels(self) -> int:

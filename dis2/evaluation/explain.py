@@ -1,4 +1,4 @@
-"""The explain stage: for one scene, where each class is looked for, what each sensor tells of it, and which resolutions matter.
+"""The explain stage: for one scene, where the coarsest level finds each class, and what each sensor and each level tell of it.
 
 A sensor's contribution to a class is what is lost without it: of the class's IoU, and of its margin, by which its logit lies
 above all others where it is true. A resolution's importance is what is lost when its level's fused features are replaced by their
@@ -25,7 +25,7 @@ from dis2.config.data import IGNORE, Data
 from dis2.config.grid import GridSettings
 from dis2.config.prediction import PredictionSettings
 from dis2.device import device
-from dis2.evaluation.pictures import draw, write_attention, write_tables
+from dis2.evaluation.pictures import draw, write_evidence, write_tables
 from dis2.files import check_writable, digest, write_json
 from dis2.metrics import Matrix, confusion
 from dis2.models.files import Model, load
@@ -96,8 +96,8 @@ class Explanation:
     """by sensor that is taken away"""
     flattened: dict[int, Tally] = field(default_factory=dict)
     """by level whose fused features are replaced by their mean"""
-    attention: Canvas | None = None
-    """where each class is looked for, from 0 to 1: a layer a class"""
+    evidence: Canvas | None = None
+    """how much the coarsest level tells of each class, from 0 to 1: a layer a class"""
     losses: Canvas | None = None
     """by how much the margin of the class on the map falls without each sensor: a layer a sensor"""
     map: Canvas | None = None
@@ -108,7 +108,7 @@ class Explanation:
 def explain(
     data: Data, grid: GridSettings, settings: PredictionSettings, folder: Path, scene: str, shifts: Path | None, out: Path
 ) -> None:
-    """Writes `explanation.json`, its tables as CSV, `attention.npy` and `pictures/` into a folder."""
+    """Writes `explanation.json`, its tables as CSV, `evidence.npy` and `pictures/` into a folder."""
     model = load(folder)
     rasters = Rasters(data, grid, scene, map_grid(data, grid, scene, model))
     check_classes(model, folder, data)
@@ -123,9 +123,9 @@ def explain(
         print(f"warning: scene {scene}: {found.left_out[-1]}", file=sys.stderr)
     told = described(found, model, scene)
     write_tables(told, out)
-    write_attention(found, out)
+    write_evidence(found, out)
     draw(found, told, data.colors, out / "pictures")
-    write_json(out / "explanation.json", told | {"attention": digest(out / "attention.npy")})
+    write_json(out / "explanation.json", told | {"evidence": digest(out / "evidence.npy")})
 
 
 def explained(model: Model, rasters: Rasters, shifts: Mapping[str, Shift], settings: PredictionSettings) -> Explanation:
@@ -162,13 +162,10 @@ def _begun(model: Model, rasters: Rasters) -> Explanation:
     else:
         it.left_out.append(f"contributions: {sensors[0]} is the scene's only sensor")
     if not hasattr(model.network, "of_fused"):
-        it.left_out += [f"{what}: {card.method} has no such part" for what in ("class attention", "importance of levels")]
+        it.left_out += [f"{what}: {card.method} has no such part" for what in ("class evidence", "importance of levels")]
         return it
     it.flattened = {level: Tally.empty(classes) for level in range(5 - card.settings.fused_levels, 5)}
-    if card.settings.classwise:
-        it.attention = Canvas.of(classes, place.height, place.width)
-    else:
-        it.left_out.append("class attention: the model was trained without class-wise features")
+    it.evidence = Canvas.of(classes, place.height, place.width)
     return it
 
 
@@ -211,8 +208,8 @@ def _look(
     for sample, place in enumerate(places):
         nothing = ~masks[sample].any(0)
         layers = [(it.map, shown[sample][None].astype(np.float32)), (it.losses, losses[sample])]
-        if it.attention:
-            layers.append((it.attention, _at_pixels(full, sample)))
+        if it.evidence:
+            layers.append((it.evidence, _at_pixels(network, full, sample)))
         for canvas, values in layers:
             if canvas:
                 canvas.put(place, np.where(nothing, np.nan, values))
@@ -237,14 +234,14 @@ def _available(network: Any, sensors: Sequence[str], count: int) -> Tensor:
     return torch.tensor([availability(sensors, network.sensors)] * count, device=device())
 
 
-def _at_pixels(full: Prediction, sample: int) -> NDArray[np.float32]:
-    """A sample's class attention from 0 to 1, each cell as its pixels: [K, H, W]."""
+def _at_pixels(network: Any, full: Prediction, sample: int) -> NDArray[np.float32]:
+    """A sample's class evidence from 0 to 1, each cell as its pixels: [K, H, W]."""
     scores = full.features.attention
     assert scores is not None
     height, width = full.logits.shape[2:]
-    gates = torch.sigmoid(scores[sample].float())
-    side = -(-height // gates.shape[1])
-    return _cpu(gates.repeat_interleave(side, 1).repeat_interleave(side, 2))[:, :height, :width]
+    shares = network.attention.shares(scores[sample : sample + 1].float())[0]  # [K, h, w]
+    side = -(-height // shares.shape[1])
+    return _cpu(shares.repeat_interleave(side, 1).repeat_interleave(side, 2))[:, :height, :width]
 
 
 def _cpu(x: Tensor) -> NDArray[np.float32]:

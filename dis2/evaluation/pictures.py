@@ -33,18 +33,18 @@ def write_tables(told: Mapping[str, Any], out: Path) -> None:
                     lines.writerow([taken, label, told["pixels"][label], told["iou"][label], lost["iou"], lost["margin"]])
 
 
-def write_attention(found: Explanation, out: Path) -> None:
-    """`attention.npy`: where each class is looked for, in whole percent, a layer a class; no layer where that is not known."""
+def write_evidence(found: Explanation, out: Path) -> None:
+    """`evidence.npy`: what the coarsest level tells of each class, in percent, a layer a class; none where that is not known."""
     assert found.map is not None
-    values = found.attention.values if found.attention else np.empty((0, *found.map.values.shape[1:]), np.float32)
-    with whole(out / "attention.npy") as part:
+    values = found.evidence.values if found.evidence else np.empty((0, *found.map.values.shape[1:]), np.float32)
+    with whole(out / "evidence.npy") as part:
         np.save(part, np.where(np.isnan(values), NOTHING, np.nan_to_num(100 * values).round()).astype(np.uint8))
 
 
 def draw(found: Explanation, told: Mapping[str, Any], colors: Sequence[str], out: Path) -> None:
-    """`sensors.png` and `levels.png` show the tables, `losses.png` and `attention.png` the scene."""
+    """`sensors.png` and `levels.png` show the tables, `losses.png` and `evidence.png` the scene."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("sensors", "levels", "losses", "attention"):
+    for name in ("sensors", "levels", "losses", "evidence"):
         (out / f"{name}.png").unlink(missing_ok=True)
     title = f"{told['method']}, scene {told['scene']}"
     for name, key, what in (
@@ -56,8 +56,8 @@ def draw(found: Explanation, told: Mapping[str, Any], colors: Sequence[str], out
             heat(told[key], rows, found.classes, f"{title}: {what}", out / f"{name}.png")
     if found.map and found.losses:
         maps(found.map, found.losses, found.sensors, colors, f"{title}: margin lost without", out / "losses.png", around=True)
-    if found.map and found.attention:
-        maps(found.map, found.attention, found.classes, colors, f"{title}: attention to", out / "attention.png", around=False)
+    if found.map and found.evidence:
+        maps(found.map, found.evidence, found.classes, colors, f"{title}: evidence of", out / "evidence.png", around=False)
 
 
 def heat(table: Mapping[str, Any], rows: Sequence[str], classes: Sequence[str], title: str, path: Path) -> None:

@@ -15,6 +15,9 @@ MIXED = 4
 class ClasswiseAttention(nn.Module):
     """One map of evidence per class; queries may change where a sensor is gone."""
 
+    shares = staticmethod(torch.sigmoid)
+    """Scores [B, K, h, w] as shares from 0 to 1: the gates of the classes."""
+
     def __init__(self, channels: int, classes: int, sensors: int, adaptive: bool):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
@@ -49,7 +52,7 @@ class ClasswiseDecoder(nn.Module):
     def forward(self, scores: Tensor, features: Tensor, fused: list[Tensor], edged: Edged) -> tuple[Tensor, list[Tensor], Tensor]:
         """Logits [B, K, H, W], in training those of the scales coarse to fine, penultimate features [B, F, H, W]."""
         skips = self.skips(fused)
-        gates = torch.sigmoid(scores)  # [B, K, h, w]
+        gates = ClasswiseAttention.shares(scores)  # [B, K, h, w]
         parts = [
             self._classes(gates[:, first : first + self.chunk], features, skips, first)
             for first in range(0, self.classes, self.chunk)

@@ -1,4 +1,4 @@
-"""The teacher: encoders, hierarchical fusion and class-wise features of every sensor."""
+"""The teacher: encoders and hierarchical fusion of every sensor, and a decoder, plain or class-wise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dis2.config.model import ModelSettings
-from dis2.models.ablations import NoSkips, PlainDecoder, PlainScores
+from dis2.models.ablations import NoSkips
 from dis2.models.classwise import ClasswiseAttention, ClasswiseDecoder
-from dis2.models.decoding import Edges, Skips
+from dis2.models.decoding import Edges, PlainDecoder, PlainScores, Skips
 from dis2.models.encoder import AuxiliaryDecoder, Encoders
 from dis2.models.fusion import CoarseFusion, HierarchicalFusion
 from dis2.models.layers import widths

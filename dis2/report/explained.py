@@ -29,7 +29,7 @@ class Explained:
     method: str
     scene: str
     told: Document
-    attention: NDArray[np.uint8]
+    evidence: NDArray[np.uint8]
     """where each class is looked for, in percent: [K, h, w]; no layer where that is not known"""
 
     @property
@@ -54,12 +54,12 @@ def read_explained(findings: Findings, only: Collection[str] | None = None) -> l
         if told["classes"] != list(findings.classes) or not set(told["sensors"]) <= set(findings.sensors):
             findings.notes.append(f"explained/{name} is of other sensors or classes and is left out.")
             continue
-        check_digest(folder / name / "attention.npy", told.get("attention"))
-        found.append(Explained(told["method"], told["scene"], told, _attention(folder / name / "attention.npy")))
+        check_digest(folder / name / "evidence.npy", told.get("evidence"))
+        found.append(Explained(told["method"], told["scene"], told, _evidence(folder / name / "evidence.npy")))
     return found
 
 
-def _attention(path: Path) -> NDArray[np.uint8]:
+def _evidence(path: Path) -> NDArray[np.uint8]:
     try:
         layers: NDArray[np.uint8] = np.load(path, allow_pickle=False)
         return layers
@@ -106,9 +106,9 @@ def explained_figures(every: Iterable[Explained]) -> list[Figure]:
     return figures
 
 
-def attention_pictures(it: Explained) -> dict[str, bytes]:
-    """Where each class is looked for, from 0 to 100 %: a picture a class."""
-    shares = np.where(it.attention == IGNORE, np.nan, it.attention / 100).astype(np.float32)
+def evidence_pictures(it: Explained) -> dict[str, bytes]:
+    """What the coarsest level tells of each class, from 0 to 100 %: a picture a class."""
+    shares = np.where(it.evidence == IGNORE, np.nan, it.evidence / 100).astype(np.float32)
     return dict(zip(it.told["classes"], map(confidence_png, shares), strict=False))
 
 

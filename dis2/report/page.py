@@ -16,7 +16,7 @@ from dis2.report.cells import Table
 from dis2.report.charts import Figure, heat_map
 from dis2.report.explained import (
     Explained,
-    attention_pictures,
+    evidence_pictures,
     explained_figures,
     explained_tables,
     read_explained,
@@ -69,7 +69,7 @@ def report(
     made = {table.name: table for table in (*all_tables(findings), *explained_tables(explanations))}
     drawn = {figure.name: figure for figure in (*all_figures(findings, made), *explained_figures(explanations))}
     registered = registration_pictures(findings)
-    looked = attentions(explanations)
+    looked = evidences(explanations)
     write_beside(out.parent, made.values(), drawn.values(), scenes, registered | looked)
     page = render(
         "page.html",
@@ -137,12 +137,12 @@ def registration_pictures(findings: Findings) -> dict[str, Drawn]:
     return found
 
 
-def attentions(explanations: Iterable[Explained]) -> dict[str, Drawn]:
+def evidences(explanations: Iterable[Explained]) -> dict[str, Drawn]:
     """Where each class is looked for, by file; each is of an explanation and a class."""
     found = {}
     for it in explanations:
-        for name, png in attention_pictures(it).items():
-            found[f"figures/attention-{it.name}/{name}.png"] = (f"{it.name}/{name}", png)
+        for name, png in evidence_pictures(it).items():
+            found[f"figures/evidence-{it.name}/{name}.png"] = (f"{it.name}/{name}", png)
     return found
 
 

@@ -90,7 +90,7 @@ def put(path: str, value: Any):
         (put("training", {"teacher_steps": 5}), TRAININGS),
         (put("training", {"distillation": True}), {"train dis2"}),
         (put("model", {"width": 8}), TRAININGS),
-        (put("model", {"compensation": False, "certainty": False}), {"train dis2"}),
+        (put("model", {"compensation": False, "certainty": True}), {"train dis2"}),
         (put("evaluation", {"bins": 20}), {"evaluate"}),
         (put("prediction", {"overlap": 0.5}), {"predict south", "predict new"}),
         (put("report.title", "Mine"), {"report"}),

@@ -22,11 +22,11 @@ from dis2.raster.grid import windows
 from dis2.tiles.cut import cut
 from tests.models.rivals.test_specialist import saved
 from tests.models.test_files import card
-from tests.models.tester import fresh, sensors_of
+from tests.models.tester import TINY, fresh, sensors_of
 from tests.prediction.scenes import TRUST, written
 from tests.training.tiny import CLASSES, SENSORS
 
-ALWAYS = {"explanation.json", "sensors.csv", "levels.csv", "attention.npy"}
+ALWAYS = {"explanation.json", "sensors.csv", "levels.csv", "evidence.npy"}
 
 
 def explained(model, folder, data):
@@ -79,7 +79,7 @@ def test_tables_hold_what_the_json_says_and_pictures_can_be_looked_at(model, tmp
     told = explained(model("dis2"), tmp_path, written(tmp_path)[0])
     folder = tmp_path / "found"
     assert {path.name for path in folder.iterdir()} == {*ALWAYS, "pictures"} and told["left_out"] == []
-    assert {path.stem for path in folder.glob("pictures/*.png")} == {"attention", "levels", "losses", "sensors"}
+    assert {path.stem for path in folder.glob("pictures/*.png")} == {"evidence", "levels", "losses", "sensors"}
     for name, key in (("sensor", "without_sensor"), ("level", "without_level")):
         with (folder / f"{name}s.csv").open() as stream:
             for line in csv.DictReader(stream):
@@ -91,10 +91,10 @@ def test_tables_hold_what_the_json_says_and_pictures_can_be_looked_at(model, tmp
         assert len(np.unique(np.asarray(Image.open(path).convert("L")))) > 20
 
 
-def test_attention_is_the_gate_of_each_class_in_percent_and_nothing_where_no_sensor_measured(model, tmp_path):
+def test_evidence_is_the_gate_of_each_class_in_percent_and_nothing_where_no_sensor_measured(model, tmp_path):
     data, _ = written(tmp_path)
     explained(model("dis2"), tmp_path, data)
-    found = np.load(tmp_path / "found" / "attention.npy")
+    found = np.load(tmp_path / "found" / "evidence.npy")
     measured = np.any([rasterio.open(tmp_path / f"{sensor}.tif").read(1) != -999 for sensor in SENSORS], axis=0)
     assert found.shape == (len(CLASSES), *measured.shape) and ((found == 255) == ~measured).all()
     whole = load(model("dis2"))
@@ -106,13 +106,25 @@ def test_attention_is_the_gate_of_each_class_in_percent_and_nothing_where_no_sen
     np.testing.assert_allclose(found[:, 32:64, 32:64][:, seen], 100 * gates.numpy()[:, seen], atol=0.51)
 
 
-def test_of_a_model_without_class_attention_the_rest_is_told_and_that_it_is_left_out(model, tmp_path):
+@torch.inference_mode()
+def test_evidence_of_a_plain_network_is_the_probability_that_its_coarsest_level_gives(tmp_path):
+    plain = TINY.model_copy(update={"classwise": False})
+    network = fresh("dis2", plain).float()
+    save(tmp_path / "model", network, card("dis2", settings=plain))
+    told = explained(tmp_path / "model", tmp_path, written(tmp_path)[0])
+    shares = np.load(tmp_path / "found" / "evidence.npy").astype(int)
+    known = (shares != 255).all(0)
+    assert told["left_out"] == [] and known.any() and np.ptp(shares[:, known]) > 1
+    assert abs(shares[:, known].sum(0) - 100).max() <= len(CLASSES)
+
+
+def test_of_a_model_without_class_evidence_the_rest_is_told_and_that_it_is_left_out(model, tmp_path):
     told = explained(model("unet"), tmp_path, written(tmp_path)[0])
     assert told["left_out"] == [
-        "class attention: unet has no such part",
+        "class evidence: unet has no such part",
         "importance of levels: unet has no such part",
     ]
-    assert list(told["without_sensor"]) == list(SENSORS) and len(np.load(tmp_path / "found" / "attention.npy")) == 0
+    assert list(told["without_sensor"]) == list(SENSORS) and len(np.load(tmp_path / "found" / "evidence.npy")) == 0
     assert {path.stem for path in tmp_path.glob("found/pictures/*")} == {"losses", "sensors"}
 
 
@@ -150,7 +162,7 @@ def test_a_scene_in_which_no_pixel_counts_is_told_of_and_shows_where_classes_are
         line.endswith("no pixel that every sensor measured has a label")
         and f"warning: scene dog: {line}" in capsys.readouterr().err
     )
-    assert told["without_sensor"] == told["without_level"] == {} and len(np.load(tmp_path / "found" / "attention.npy")) == len(
+    assert told["without_sensor"] == told["without_level"] == {} and len(np.load(tmp_path / "found" / "evidence.npy")) == len(
         CLASSES
     )
     assert {path.name for path in (tmp_path / "found").iterdir()} == {*ALWAYS, "pictures"}

@@ -9,7 +9,7 @@ from dis2.models.compensation import EPSILON
 from dis2.models.slots import shown
 from tests.models.tester import TINY, NetworkTester, complete, fresh, objective_of, sample
 
-PARTS = ("hierarchy", "classwise", "compensation")  # certainty is a part of compensation
+PARTS = ("hierarchy", "classwise", "compensation")
 
 
 def without(*parts):
@@ -27,7 +27,8 @@ class TestAblations(NetworkTester):
         ids=lambda chosen: "without " + ", ".join(part for part, there in zip(PARTS, chosen, strict=True) if not there),
     )
     def its_settings(self, request):
-        self.settings = TINY.model_copy(update=dict(zip(PARTS, request.param, strict=True)))
+        chosen = dict(zip(PARTS, request.param, strict=True))
+        self.settings = TINY.model_copy(update=chosen | {"certainty": chosen["classwise"]})  # so that the default is one of them
 
     @torch.no_grad()
     def test_with_every_sensor_it_starts_as_its_teacher(self, network):

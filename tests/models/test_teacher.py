@@ -1,4 +1,4 @@
-"""The teacher: encoders, hierarchical fusion and class-wise features of every sensor."""
+"""The teacher: encoders and hierarchical fusion of every sensor, and a class-wise decoder (test_ablations.py: a plain one)."""
 
 import torch
 

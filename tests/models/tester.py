@@ -18,7 +18,8 @@ from dis2.training.objective import Batch
 
 SENSORS = {"eye": 4, "echo": 2, "relief": 1}
 CLASSES = 3
-TINY = ModelSettings(width=4, depth=1, heads=2, tile=32)
+TINY = ModelSettings(width=4, depth=1, heads=2, tile=32, classwise=True, certainty=True)
+"""Every part is there, those too that are off by default."""
 COMBINATIONS = combinations(tuple(SENSORS))
 
 torch.set_num_threads(1)

@@ -176,9 +176,9 @@ def write_explanation(results: Path, scene: str) -> None:
         "left_out": [],
     }
     write(folder / "explanation.json", told)
-    attention = np.random.default_rng(7).integers(0, 101, (len(CLASSES), 6, 9), np.uint8)
-    attention[:, 0, 0] = 255
-    np.save(folder / "attention.npy", attention)
+    evidence = np.random.default_rng(7).integers(0, 101, (len(CLASSES), 6, 9), np.uint8)
+    evidence[:, 0, 0] = 255
+    np.save(folder / "evidence.npy", evidence)
 
 
 def write_model(folder: Path, method: str, quality: float) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from dis2.config.data import Data
 from dis2.config.report import ReportSettings
 from dis2.errors import UserError
-from dis2.report.explained import attention_pictures, explained_tables, read_explained, told_of
+from dis2.report.explained import evidence_pictures, explained_tables, read_explained, told_of
 from dis2.report.findings import read_findings
 from dis2.report.page import report
 
@@ -57,27 +57,27 @@ def test_the_sentence_names_what_costs_most_and_what_costs_nothing(data: Data, r
 
 
 def test_what_stood_for_the_truth_and_what_was_left_out_is_said(data: Data, results: Path):
-    changed(results, truth="the map of all sensors", without_level={}, left_out=["class attention: unet has no such part"])
-    np.save(results / FILE.replace("explanation.json", "attention.npy"), np.empty((0, 6, 9), np.uint8))
+    changed(results, truth="the map of all sensors", without_level={}, left_out=["class evidence: unet has no such part"])
+    np.save(results / FILE.replace("explanation.json", "evidence.npy"), np.empty((0, 6, 9), np.uint8))
     text = page_of(data, results).read_text()
     assert "has no labels, so its map of all sensors stands for the truth" in text
-    assert "Left out: class attention: unet has no such part." in text and "Of its resolutions" not in text
+    assert "Left out: class evidence: unet has no such part." in text and "Of its resolutions" not in text
     assert not list((results / "report").glob("*/*levels*")) and "Where each class is looked for" not in text
 
 
-def test_attention_is_a_picture_a_class_brighter_where_there_is_more(data: Data, results: Path):
+def test_evidence_is_a_picture_a_class_brighter_where_there_is_more(data: Data, results: Path):
     (it,) = read_explained(read_findings(data, results))
-    pictures = attention_pictures(it)
+    pictures = evidence_pictures(it)
     assert list(pictures) == list(CLASSES)
     drawn = np.asarray(Image.open(io.BytesIO(pictures["tree"])).convert("LA")).astype(int)
-    known = it.attention[3] != 255
+    known = it.evidence[3] != 255
     assert not drawn[~known, 1].any() and drawn[known, 1].all()
-    order = np.argsort(it.attention[3][known], kind="stable")
+    order = np.argsort(it.evidence[3][known], kind="stable")
     assert (np.diff(drawn[known, 0][order]) >= 0).all()
     page = page_of(data, results)
     for name, png in pictures.items():
-        assert (page.parent / f"figures/attention-dis2-maple/{name}.png").read_bytes() == png
-    assert page.read_text().count("Where dis2 looks for ") == len(CLASSES)
+        assert (page.parent / f"figures/evidence-dis2-maple/{name}.png").read_bytes() == png
+    assert page.read_text().count("the coarsest level of dis2 finds in maple") == len(CLASSES)
 
 
 def test_only_what_is_asked_for_is_shown(data: Data, results: Path):
@@ -100,9 +100,9 @@ def test_an_explanation_of_other_classes_is_left_out_and_it_is_said(data: Data, 
 
 
 @pytest.mark.parametrize("content", [b"", b"no array"])
-def test_damaged_attention_is_one_clear_line(data: Data, results: Path, content: bytes):
-    (results / "explained/dis2/maple/attention.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"attention\.npy: cannot be read; run `dis2 explain` again"):
+def test_damaged_evidence_is_one_clear_line(data: Data, results: Path, content: bytes):
+    (results / "explained/dis2/maple/evidence.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"evidence\.npy: cannot be read; run `dis2 explain` again"):
         page_of(data, results)
 
 

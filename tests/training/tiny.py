@@ -26,7 +26,7 @@ SCENES = {
     "cat": ("validation", ("eye", "echo", "relief")),
     "dog": ("test", ("eye", "echo", "relief")),
 }
-MODEL = ModelSettings(width=4, depth=1, heads=2)
+MODEL = ModelSettings(width=4, depth=1, heads=2, classwise=True, certainty=True)
 
 
 def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:

@@ -182,7 +182,7 @@ def flip(content: bytes) -> bytes:
         ("maps/dis2/cat/sar.sensors.tif", "report"),
         ("maps/dis2/cat/manifest.json", "report"),
         ("explained/dis2/cat/explanation.json", "report"),
-        ("explained/dis2/cat/attention.npy", "report"),
+        ("explained/dis2/cat/evidence.npy", "report"),
     ],
 )
 def test_a_damaged_file_is_named_and_never_used(done, tmp_path, monkeypatch, capsys, file, stage, damage):

@@ -50,7 +50,7 @@ def test_snakemake_s_own_report_shows_figures_tables_and_explanations_each_with_
     made, text = done.path("results/tiny"), done.path("own.html").read_text()
     shown = [path for kind in ("report/figures/*.svg", "report/tables/*.csv", "explained/**/*.png") for path in made.glob(kind)]
     names = {path.stem for path in shown}
-    assert {"beside", "partial-clouds", "similarity", "explained-sensors-dis2-cat", "attention"} <= names
+    assert {"beside", "partial-clouds", "similarity", "explained-sensors-dis2-cat", "evidence"} <= names
     for path in shown:
         entry = re.search(rf'"{path.relative_to(done.folder).as_posix()}": {{.*?"caption": "(.*?)", "mime_type"', text)
         assert entry and len(re.sub(r"<.*?>|\\\\n", "", entry[1])) > 10, path
@@ -110,7 +110,7 @@ def test_an_edit_of_a_module_runs_the_stage_that_it_belongs_to_and_what_follows(
         ),
         ("evaluation/dis2/0.json", {"Evaluating dis2, seed 0"} | REPORT),
         ("maps/dis2/cat/sar.tif", {"Mapping cat with dis2"} | REPORT),
-        ("explained/dis2/cat/attention.npy", EXPLAINING | REPORT),
+        ("explained/dis2/cat/evidence.npy", EXPLAINING | REPORT),
     ],
 )
 def test_what_is_deleted_is_not_missed_until_something_needs_it_and_then_made_again_with_what_follows(done, file, jobs):

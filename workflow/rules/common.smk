@@ -151,7 +151,7 @@ def maps(wildcards):
 
 def explanations(wildcards):
     """What the report tells of sensors and resolutions."""
-    return [results(f"explained/{it}/{name}") for it in plan().explained for name in ("explanation.json", "attention.npy")]
+    return [results(f"explained/{it}/{name}") for it in plan().explained for name in ("explanation.json", "evidence.npy")]
 
 
 wildcard_constraints:

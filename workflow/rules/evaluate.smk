@@ -44,7 +44,7 @@ rule explain:
     output:
         told=results("explained/{method}/{scene}/explanation.json"),
         tables=[results(f"explained/{{method}}/{{scene}}/{name}.csv") for name in ("sensors", "levels")],
-        attention=results("explained/{method}/{scene}/attention.npy"),
+        evidence=results("explained/{method}/{scene}/evidence.npy"),
         pictures=report(
             directory(results("explained/{method}/{scene}/pictures")),
             patterns=["{picture}.png"],
