@@ -72,13 +72,16 @@ def _all(document: Document) -> NDArray[np.float64]:
 
 
 def scores_of(method: str, seed: int, document: Document) -> list[Row]:
-    """A line for each combination, and for the mean over them."""
+    """A line for each combination, and for the mean over them; calibration error as it is, and before temperatures."""
     columns = [f"iou {name}" for name in document["classes"]]
     classes = [dict(zip(columns, map(float, iou[0]), strict=True)) for iou in by_class(document, _all(document))]
-    names = [*document["combinations"], MEAN]
+    names, entries = [*document["combinations"], MEAN], document["combinations"].values()
+    kinds = {"ece": "scores", "ece before": "untempered"}
+    errors = [{column: it.get(key, {}).get("ece", np.nan) for column, key in kinds.items()} for it in entries]
+    errors.append({column: float(np.mean([it[column] for it in errors])) for column in kinds})
     return [
-        {"method": method, "seed": seed, "combination": name, "miou": miou} | told
-        for name, miou, told in zip(names, miou_of(document), [*classes, {}], strict=True)
+        {"method": method, "seed": seed, "combination": name, "miou": miou} | told | error
+        for name, miou, told, error in zip(names, miou_of(document), [*classes, dict.fromkeys(columns, "")], errors, strict=True)
     ]
 
 

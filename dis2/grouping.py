@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import combining, normalize
@@ -15,6 +15,8 @@ from dis2.raster.survey import VALUES, Seen
 BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
 """A part of a name that tells a band of a sensor whose bands are files."""
 LABEL = re.compile(r"labels?|gts?|ground_?truth|truth|masks?|land_?cover|lulc|classes|annotations?|reference|nlcd|dfc|lc", re.I)
+FEW = 3
+"""So many files are told with the reason why they are not used where that may be what is wrong."""
 HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
 
 
@@ -65,13 +67,13 @@ def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Propos
     labelled = _labels_of([one for one in seen if one not in empty])
     odd = [one for one in seen if one not in labelled and any(map(_is_called_labels, labelled)) and _is_called_labels(one)]
     unused |= {one.path: f"called like labels, but not of 2 to {VALUES} values or colours" for one in odd if one not in empty}
-    groups = _groups([one for one in seen if one not in empty and one not in labelled and one not in odd])
-    labels = _groups(labelled)
+    rest = [one for one in seen if one not in empty and one not in labelled and one not in odd]
+    labels = _groups(labelled, {key for alike in (_loosely, _closely) for group in _by(alike, rest) for key in group.files})
     if not labels:
-        raise UserError(
-            f"{folder}: no labels found; name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
-        )
+        remedy = "name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
+        raise UserError(f"{folder}: no labels found{_reasons(unused)}; {remedy}")
     best = max(labels, key=lambda group: len(group.files))
+    groups = _groups(rest, set(best.files))
     unused |= {one.path: "labels too, but others are for more footprints" for it in labels if it is not best for one in it.every}
     keys = set(best.files)
     sensors = []
@@ -87,9 +89,8 @@ def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Propos
                 group.files = {only: group.every}
     if len(sensors) < 2:
         names = ", ".join(group.name for group in sensors) or "none"
-        raise UserError(
-            f"{folder}: fewer than two sensors found ({names}); dis2 fuses several, so give the rasters of another one"
-        )
+        remedy = "dis2 fuses several, so give the rasters of another one"
+        raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(unused)}; {remedy}")
     _name_apart(sensors)
     return Proposal(sensors, best, unused)
 
@@ -100,13 +101,40 @@ def _labels_of(seen: list[Seen]) -> list[Seen]:
     return [one for one in few if _is_called_labels(one)] or [one for one in few if one.bands == 1 and not is_height(one)]
 
 
-def _groups(seen: list[Seen]) -> list[Group]:
-    """Files whose names have the same build and whose rasters are alike, taken apart by the words that tell a sensor."""
-    alike: dict[tuple[object, ...], list[Seen]] = {}
+def _reasons(unused: dict[str, str]) -> str:
+    told = [f"{file}: {why}" for file, why in unused.items() if why != "no raster"][:FEW]
+    return f" (not used: {'; '.join(told)})" if told else ""
+
+
+def _groups(seen: list[Seen], footprints: set[str]) -> list[Group]:
+    """Sensors, or labels: rasters that are alike, or that differ in type and grid but each are of a footprint that is known."""
+    found: list[Group] = []
+    for members in _apart(_loosely, seen):
+        loose = _split(members)
+        known = all(len(group.files) > 1 and set(group.files) <= footprints for group in loose)
+        found += loose if known else _by(_closely, members)
+    return found
+
+
+def _by(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen]) -> list[Group]:
+    return [group for members in _apart(alike, seen) for group in _split(members)]
+
+
+def _apart(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen]) -> list[list[Seen]]:
+    found: dict[tuple[object, ...], list[Seen]] = {}
     for one in seen:
-        values = one.bands, one.dtype, one.crs if one.crs is None else (one.crs, one.resolution), is_height(one)
-        alike.setdefault((*values, len(_words(one.path)), Path(one.path).suffix), []).append(one)
-    return [group for members in alike.values() for group in _split(members)]
+        found.setdefault(alike(one), []).append(one)
+    return list(found.values())
+
+
+def _loosely(one: Seen) -> tuple[object, ...]:
+    """What all rasters of a sensor share: the build of their names, bands, and if they are heights."""
+    return one.bands, is_height(one), len(_words(one.path)), Path(one.path).suffix
+
+
+def _closely(one: Seen) -> tuple[object, ...]:
+    """And what most share besides: type and grid."""
+    return *_loosely(one), one.dtype, one.crs if one.crs is None else (one.crs, one.resolution)
 
 
 def _split(members: list[Seen]) -> list[Group]:

@@ -8,7 +8,7 @@ from dis2.cli import main
 from dis2.config.run import read_run
 from dis2.models.registry import METHODS
 from tests import datasets
-from tests.made import NEXT_UTM, PLACE, damage, raster
+from tests.made import NEXT_UTM, PLACE, UTM, damage, raster
 
 SIDE = 64
 TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
@@ -82,6 +82,22 @@ def test_a_folder_with_a_mess_in_it_becomes_scenes_and_each_other_file_is_told(t
         assert f"{file}: " in text and f"not used: {file}: " in out and why in text.split(f"{file}: ")[1].split("\n")[0]
 
 
+def test_places_may_differ_in_zone_resolution_and_type_where_names_tell_what_belongs_together(tmp_path):
+    """Two valleys, each in its zone: radar at 1 and 2 m, heights in degrees of other sizes, labels of two types."""
+    for number, (place, crs) in enumerate({"north valley": UTM, "south valley": NEXT_UTM}.items()):
+        rng, folder = np.random.default_rng(number), tmp_path / "in" / place
+        labels = land(rng).astype(("uint8", "int16")[number])
+        raster(folder / "S1 vv vh.tif", rng.normal(size=(2, SIDE, SIDE)), PLACE @ Affine.scale(1 + number), crs)
+        raster(folder / "S2 image.tif", rng.normal(size=(4, SIDE, SIDE)), crs=crs)
+        degrees = Affine(3e-4 + 2e-6 * number, 0, 9 + 6 * number, 0, -3e-4, 48)
+        raster(folder / "dem.tif", rng.normal(700, 9, (1, SIDE, SIDE)), degrees, "EPSG:4326")
+        raster(folder / "labels.tif", labels, crs=crs)
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert sorted((it.kind, it.bands) for it in run.data.sensors.values()) == [("image", 2), ("image", 4), ("surface", 1)]
+    assert {name: len(scene.sensors) for name, scene in run.data.scenes.items()} == {"north_valley": 3, "south_valley": 3}
+    assert all(scene.labels for scene in run.data.scenes.values()) and "Not used" not in text
+
+
 def test_chips_without_georeferencing_are_split_by_their_order_and_colours_are_classes(tmp_path):
     palette = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], "uint8")
     for number in range(45):
@@ -132,13 +148,16 @@ def test_potsdam_as_it_is_unpacked_is_three_sensors_by_tile(tmp_path):
         ([], "no labels found"),
         (["labels.tif"], "fewer than two sensors found (none)"),
         (["labels.tif", "cam.tif"], "fewer than two sensors found ("),
+        (["labels.tif", "cam.tif", "unplaced"], "no labels found (not used: labels.tif: has no CRS, others have); name"),
     ],
 )
 def test_a_folder_that_lacks_what_it_needs_is_one_line(tmp_path, capsys, made, line):
     (tmp_path / "in").mkdir()
     for name in made:
         values = land(np.random.default_rng(0)) if name == "labels.tif" else np.random.default_rng(0).normal(size=(2, SIDE, SIDE))
-        raster(tmp_path / "in" / name, values.astype("uint8" if name == "labels.tif" else "float32"))
+        if name != "unplaced":
+            crs = None if name == "labels.tif" and "unplaced" in made else UTM
+            raster(tmp_path / "in" / name, values.astype("uint8" if name == "labels.tif" else "float32"), crs=crs)
     assert main(["init", str(tmp_path / "in"), "--out", str(tmp_path / "mine.yaml")]) == 2
     said = capsys.readouterr().err
     assert line in said and said.count("\n") == 1 and not (tmp_path / "mine.yaml").exists()

@@ -34,7 +34,9 @@ class Scaling(Section):
     decibels: Literal["power", "amplitude"] | None = Field(
         None, description="10 log10 of a power, 20 log10 of an amplitude; of zero there is none, unless clipped"
     )
-    clip: tuple[float | None, float | None] | None = Field(None, description="[lowest, highest] value; null: no limit")
+    clip: tuple[float | None, float | None] | None = Field(
+        None, description="[lowest, highest] value, of heights above the ground (ground) where they are taken; null: no limit"
+    )
     unit: str | None = Field(None, description="of the values (default: dB after decibels, else what the file says)")
 
     @model_validator(mode="after")
@@ -89,6 +91,11 @@ class Sensor(Section):
         if self.take and len(self.take) != self.bands:
             raise ValueError(f"take: {len(self.take)} bands, but bands: {self.bands}; mend one")
         return self
+
+    @property
+    def scaled(self) -> Scaling:
+        """What is done to the numbers of its files by themselves: limits of heights above the ground come after that."""
+        return self.scaling.without("clip") if self.ground else self.scaling
 
     @field_serializer("nodata", when_used="json")
     def _as_json_can_hold_it(self, nodata: float | None) -> float | str | None:

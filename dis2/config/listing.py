@@ -89,10 +89,10 @@ def scenes_of(listing: Listing, root: Path) -> dict[str, Any]:
 
 
 def _tabled(listing: Listing, root: Path) -> Iterator[Row]:
-    """The rows of the table, each scene in one split and each chip (or scene) in one row."""
+    """The rows of the table, each scene in one split and each chip (or scene) in one row, be it told by name or by files."""
     path, columns = root / str(listing.table), listing.columns
     used = {key: column for key, column in columns.model_dump().items() if column is not None}
-    seen: dict[str, tuple[int, Row]] = {}
+    seen: dict[tuple[str, ...], tuple[int, Row]] = {}
     split_of: dict[str, tuple[int, str]] = {}
     for line, raw in _lines(path, used):
         row = {**raw, **{key: raw[column] for key, column in used.items()}}
@@ -104,11 +104,12 @@ def _tabled(listing: Listing, root: Path) -> Iterator[Row]:
                 told = f"split {row['split']!r} is none of train, validation, test"
                 raise UserError(f"{path}: line {line}: {told}; mend it, or say what it means in data.listing.splits")
         what, name = ("chip", row["chip"]) if "chip" in row else ("scene", row["scene"])
-        if name in seen:
-            before, other = seen[name]
-            splits = f", in {other['split']} and in {row['split']}" if other.get("split") != row.get("split") else ""
-            raise UserError(f"{path}: lines {before} and {line}: {what} {name} is there twice{splits}; keep one of them")
-        seen[name] = line, row
+        files = tuple(_filled(pattern, row) for patterns in listing.sensors.values() for pattern in patterns)
+        for key in ((row["scene"], name), ("", *files)):
+            before, other = seen.setdefault(key, (line, row))
+            if other is not row:
+                splits = f", in {other['split']} and in {row['split']}" if other.get("split") != row.get("split") else ""
+                raise UserError(f"{path}: lines {before} and {line}: {what} {name} is there twice{splits}; keep one of them")
         before, split = split_of.setdefault(row["scene"], (line, row.get("split", "")))
         if split != row.get("split", ""):
             told = f"scene {row['scene']} is in {split} and in {row['split']}"

@@ -13,6 +13,7 @@ from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
 from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
 from dis2.config.model import STUDENT_PARTS
+from dis2.config.packed import packed
 from dis2.config.run import Run
 from dis2.config.training import DISTILLATION_TERMS
 from dis2.errors import UserError
@@ -218,8 +219,8 @@ def _fault_of(file: str) -> str | None:
         return "Snakemake takes what is in braces for a wildcard; rename the file or folder"
     if Path(file).exists():
         return None
-    if packed := [f"{folder}.zip" for folder in (Path(file), *Path(file).parents) if Path(f"{folder}.zip").is_file()]:
-        return f"no such file, but {packed[0]} is there; unpack it beside itself"
+    if told := packed(file):
+        return f"no such file, but {told}"
     return "no such file; correct the path, or data_root ($DIS2_DATA) before it"
 
 

@@ -74,4 +74,16 @@ def _together(parts: Sequence[tuple[Path, Document]]) -> Document:
         key: {name: [*chain.from_iterable(block[key][name] for block in blocks)] for name in first["combinations"]}
         for key in ("hit", "predicted")
     }
-    return {**first, "blocks": {"side": blocks[0]["side"], **joined, **by_combination}}
+    pixels = [sum(map(sum, block["truth"])) for block in blocks]
+    calibrated = {name: _calibrated([part["combinations"][name] for _, part in parts], pixels) for name in first["combinations"]}
+    return {**first, "combinations": calibrated, "blocks": {"side": blocks[0]["side"], **joined, **by_combination}}
+
+
+def _calibrated(entries: Sequence[Mapping[str, Any]], pixels: Sequence[int]) -> dict[str, Any]:
+    """What blocks do not tell: the calibration error of each part with its own temperatures, in the mean over pixels."""
+    found = dict(entries[0])
+    for key in ("scores", "untempered"):
+        if all(key in entry for entry in entries):
+            error = sum(entry[key]["ece"] * count for entry, count in zip(entries, pixels, strict=True)) / sum(pixels)
+            found[key] = {**entries[0][key], "ece": round(error, 6)}
+    return found

@@ -115,7 +115,8 @@ def check_fit(folder: Path, card: Card, data: Data) -> None:
 
 
 def _listed(sensors: Mapping[str, Sensor]) -> str:
-    return ", ".join(f"{name} ({it.bands}{' relative' if it.relative else ''} bands)" for name, it in sensors.items())
+    how = {name: " relative" * it.relative + " above-ground" * bool(it.ground) for name, it in sensors.items()}
+    return ", ".join(f"{name} ({it.bands}{how[name]} bands)" for name, it in sensors.items())
 
 
 def load(folder: Path) -> Model:

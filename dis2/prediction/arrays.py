@@ -20,8 +20,8 @@ from dis2.prediction.mapper import Mapper
 from dis2.prediction.maps import NOTHING
 from dis2.prediction.stitch import stitch
 from dis2.raster.grid import Window, windows
-from dis2.raster.relative import Relative
 from dis2.raster.scaling import scale_by
+from dis2.raster.scene import told
 
 UNSCALED = (1.0, 0.0)
 """Arrays tell no factor and offset of their own, as files may."""
@@ -71,7 +71,7 @@ class Predictor:
         overlap = round(settings.tile * settings.overlap)
         whole, covered = Window(0, 0, height, width), list(windows(height, width, settings.tile, overlap))
         specs = self.model.card.rasters
-        shown = {s: Relative(it, height, width) if specs[s].relative else it for s, it in readers.items()}
+        shown = {s: told(it, specs[s], height, width) for s, it in readers.items()}
         mapper = Mapper(self.model, shown, [tuple(readers)])
         probabilities = np.empty((len(self.classes), height, width), np.float32)
         predictions = mapper.predictions(covered, whole, settings.batch, lambda count: None)
@@ -114,12 +114,12 @@ class Array:
         if valid is not None and np.shape(valid) != shape[1:]:
             raise UserError(f"{sensor}: validity has the shape {list(np.shape(valid))}, but the image needs {list(shape[1:])}")
         self.unit: str | None = spec.scaling.unit
-        self.count, self.scale = spec.bands, scale_by([UNSCALED] * spec.bands, spec.scaling)
+        self.count, self.scale = spec.bands, scale_by([UNSCALED] * spec.bands, spec.scaled)
         self.dtype = np.dtype(np.float32) if self.scale else self.bands.dtype
-        told = ~np.ma.getmaskarray(image) if np.ma.isMaskedArray(image) else np.ones(shape, bool)
+        known = ~np.ma.getmaskarray(image) if np.ma.isMaskedArray(image) else np.ones(shape, bool)
         if spec.nodata is not None:
-            told &= ~np.isnan(self.bands) if np.isnan(spec.nodata) else self.bands != spec.nodata
-        self.valid: NDArray[np.bool_] = (np.all if spec.unmeasured == "any" else np.any)(told, axis=0)
+            known &= ~np.isnan(self.bands) if np.isnan(spec.nodata) else self.bands != spec.nodata
+        self.valid: NDArray[np.bool_] = (np.all if spec.unmeasured == "any" else np.any)(known, axis=0)
         if valid is not None:
             self.valid &= np.asarray(valid, bool)
         for row in range(shape[1]):  # in rows, since scaled numbers may need several times the memory

@@ -112,6 +112,8 @@ def export(folder: Path, name: str, out: Path) -> None:
         combination = parse(name, tuple(model.card.sensors))
     except ValueError as error:
         raise UserError(f"--combination {name}: {error}") from None
+    if above := [sensor for sensor in combination if model.card.rasters[sensor].ground]:
+        raise UserError(f"{folder}: {above[0]} is told above its ground, which a program does not find; use dis2 predict")
     network = network_of(model, folder, combination)
     with whole(out) as part:
         made = program(network, model.card, combination)

@@ -30,6 +30,10 @@ BYTES = 32 * 2**20
 """Rasters are read in windows of about this size, so that memory grows neither with them nor with their bands."""
 LOWEST, HIGHEST = -9_990.0, 9_000.0
 """Metres: only trenches are deeper, and nothing is higher; -9999 is nodata."""
+STEEP = 500.0
+"""Metres: by no more than this and the way across a raster do its heights differ."""
+DEGREE = 111_320.0
+"""Metres of a degree, about."""
 LARGEST = 1e30
 """Nothing that is measured is larger: such values are nodata that nobody has declared."""
 
@@ -102,12 +106,22 @@ def _height_faults(sensor: str, spec: Sensor, files: tuple[str, ...], seen: dict
         return
     for file in files:
         with open_raster(file) as source:
-            scale = scale_of(source, bands_of(source), spec.scaling.model_copy(update={"clip": None}))
+            scale, across = scale_of(source, bands_of(source), spec.scaling.without("clip")), _across(source, spec)
         raw = np.array(seen[file]["range"], np.float64)
         low, high = sorted(scale(raw[None, None, :].repeat(seen[file]["bands"], 0))[0, 0]) if scale else raw
-        if low < LOWEST or high > HIGHEST:
-            remedy = f"tell their unit by sensors.{sensor}.scaling, such as {{factor: 0.01}} if they are centimetres"
-            yield f"{file}: heights from {low:g} to {high:g} are not in metres, or nodata that is not declared; {remedy}"
+        if low < LOWEST or high > HIGHEST or high - low > across + STEEP:
+            remedy = f"tell their unit by sensors.{sensor}.scaling, such as {{factor: 0.01, unit: m}} if they are centimetres"
+            over = "" if low < LOWEST or high > HIGHEST or math.isinf(across) else f" over {across:.0f} metres"
+            yield f"{file}: heights from {low:g} to {high:g}{over} are not in metres, or nodata that is not declared; {remedy}"
+
+
+def _across(source: DatasetReader, spec: Sensor) -> float:
+    """Metres from corner to corner; without georeference not known, but where buildings are sought it is a town."""
+    if source.crs is None:
+        return STEEP if spec.ground else math.inf
+    left, bottom, right, top = source.bounds
+    unit = DEGREE if source.crs.is_geographic else source.crs.linear_units_factor[1]
+    return math.hypot(right - left, top - bottom) * unit
 
 
 def _label_faults(file: str, settings: GridSettings) -> list[str]:

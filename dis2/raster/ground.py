@@ -18,10 +18,14 @@ STRIP = 1024
 
 
 class AboveGround:
-    """A surface less its ground, never below 0; the same pixels whatever the windows."""
+    """A surface less its ground, never below 0, within limits; the same pixels whatever the windows."""
 
-    def __init__(self, source: Reader, height: int, width: int, widest: int):
+    def __init__(
+        self, source: Reader, height: int, width: int, widest: int, clip: tuple[float | None, float | None] | None = None
+    ):
         self.source, self.count, self.unit = source, source.count, source.unit
+        low, self.high = clip or (None, None)
+        self.low = max(0.0, low or 0.0)
         self.dtype = np.dtype(np.float32)
         self.cell = max(1, widest // CELLS)
         self.ground = opened(self._lowest(height, width), 2 * (widest // self.cell // 2) + 1)
@@ -35,7 +39,7 @@ class AboveGround:
         )
         places = np.meshgrid(rows, columns, indexing="ij")
         ground = np.stack([map_coordinates(it, places, order=1, mode="nearest") for it in self.ground])
-        return np.where(valid, np.maximum(bands - ground, 0), 0).astype(np.float32), valid
+        return np.where(valid, np.clip(bands - ground, self.low, self.high), 0).astype(np.float32), valid
 
     def _lowest(self, height: int, width: int) -> NDArray[np.float64]:
         """The lowest valid height in each cell [C, rows, columns], infinite where there is none."""

@@ -17,7 +17,7 @@ from rasterio.windows import Window as RasterWindow
 from dis2.config.data import IGNORE, Data, Labels
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window, blocks
-from dis2.raster.sources import refusal
+from dis2.raster.sources import held, refusal
 from dis2.raster.warp import Stacked, bands_of, laid, measured, nodata_of, open_raster, warped
 
 Indices = NDArray[np.uint8]
@@ -105,7 +105,8 @@ def uncoloured(file: str, data: Data) -> Iterator[str]:
                 bands, valid = measured(file, opened, window, nodata)
                 indices = np.where(valid.all(0), colors.indices(bands, window), IGNORE).astype(np.uint8)
                 out.write(indices, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
-        yield memory.name
+        with held(memory.name) as name:
+            yield name
 
 
 class Colors:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from dis2.config.data import IGNORE, Chip, Data
+from dis2.config.data import IGNORE, Chip, Data, Sensor
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.raster.grid import UNMOVED, Grid, Shift, Window, intersection
@@ -28,6 +28,8 @@ from dis2.raster.warp import Bands, Mask, Reader, Stacked, grid_of, warped
 SLACK = 1e-6
 """Pixels by which rounding may miss a multiple of the resolution."""
 R = TypeVar("R")
+LOST = 1 / 1000
+"""Of a side: so little may a raster be smaller than others of its chip; there it measured nothing."""
 OPEN = 64
 """Chips of a sensor that are kept open."""
 
@@ -92,17 +94,19 @@ def places(data: Data, settings: GridSettings, scene: str) -> list[Place]:
 
 
 def _size(chip: Chip, where: str) -> tuple[int, int]:
-    """The shape that all rasters of a chip share."""
+    """The shape that all rasters of a chip share, but for a last row or column that some may have lost."""
     files = [file for files in chip.sensors.values() for file in files]
     files += [chip.labels.file] if chip.labels and not chip.labels.attribute else []
     shapes = {file: (grid.height, grid.width) for file, grid in ((file, grid_of(file)) for file in files)}
+    own = shapes[files[0]]
     for file, shape in shapes.items():
-        if shape != shapes[files[0]]:
+        if any(abs(side - other) > LOST * other for side, other in zip(shape, own, strict=True)):
             raise UserError(
                 f"{file}: {shape[0]} x {shape[1]} pixels, but {files[0]} of the same chip ({where}) has "
-                f"{shapes[files[0]][0]} x {shapes[files[0]][1]}; with `grid: pixels` all rasters of a chip share one shape"
+                f"{own[0]} x {own[1]}; with `grid: pixels` all rasters of a chip share one shape"
             )
-    return shapes[files[0]]
+    height, width = (max(sides) for sides in zip(*shapes.values(), strict=True))
+    return height, width
 
 
 class Opened(Generic[R]):
@@ -183,7 +187,7 @@ def open_sensor(
 
 @contextmanager
 def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shift: Shift = UNMOVED) -> Iterator[Reader]:
-    """A sensor of a chip: the bands that are taken, where they count as measured, above the ground or relative if wanted."""
+    """A sensor of a chip: the bands that are taken, where they count as measured."""
     spec = data.sensors[sensor]
     with ExitStack() as stack:
         source: Reader = stack.enter_context(_warped(data, chip, sensor, grid, shift))
@@ -191,18 +195,21 @@ def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shif
         within = stack.enter_context(_warped(data, chip, other, grid)) if other else None
         if spec.take or within:
             source = Chosen(source, spec.take, within, chip.sensors[sensor])
-        if spec.ground:
-            from dis2.raster.ground import AboveGround  # its library takes as long to import as all the others together
+        yield told(source, spec, place.height, place.width)
 
-            source = AboveGround(source, place.height, place.width, spec.ground)
-        if spec.relative:
-            source = Relative(source, place.height, place.width)
-        yield source
+
+def told(source: Reader, spec: Sensor, height: int, width: int) -> Reader:
+    """A sensor's values as networks are told them: above the ground or relative, if wanted."""
+    if spec.ground:
+        from dis2.raster.ground import AboveGround  # its library takes as long to import as all the others together
+
+        source = AboveGround(source, height, width, spec.ground, spec.scaling.clip)
+    return Relative(source, height, width) if spec.relative else source
 
 
 def _warped(data: Data, chip: Chip, sensor: str, grid: Grid, shift: Shift = UNMOVED) -> AbstractContextManager[Stacked]:
     spec = data.sensors[sensor]
-    return warped(chip.sensors[sensor], grid, spec.resampling, shift, spec.nodata, spec.unmeasured, spec.scaling)
+    return warped(chip.sensors[sensor], grid, spec.resampling, shift, spec.nodata, spec.unmeasured, spec.scaled)
 
 
 class LabelMosaic:

@@ -17,6 +17,8 @@ INDIRECT = {"VRT", "DERIVED", "GTI", "MRF", "STACIT", "STACTA"}
 """GDAL's formats of files that name others."""
 REMOTE = {"DAAS", "EEDA", "EEDAI", "HTTP", "NGW", "OGCAPI", "PLMOSAIC", "PostGISRaster", "WCS", "WMS", "WMTS"}
 """GDAL's formats of services."""
+_HELD: set[str] = set()
+"""Files in memory that this process has made itself, such as labels whose colours it has told apart."""
 _HERE: ContextVar[tuple[str, ...] | None] = ContextVar("allowed", default=None)
 """What a block allows."""
 POINTERS = ("<VRTDataset", "<MRF_META", "<OGRVRTDataSource", "<GDALTileIndexDataset")
@@ -46,10 +48,21 @@ def allowing(kinds: Iterable[str]) -> Iterator[None]:
         _HERE.reset(before)
 
 
+@contextmanager
+def held(file: str) -> Iterator[str]:
+    """Within a block a file that this process has made in memory is opened, whatever the config allows."""
+    _HELD.add(file)
+    try:
+        yield file
+    finally:
+        _HELD.discard(file)
+
+
 def refusal(file: str, driver: str = "") -> str | None:
     """Why a raster is not opened, by its name and first bytes or by the format that GDAL found, and what would allow it."""
     kinds, text = _kinds(), "" if driver else _beginning(file)
-    if "network" not in kinds and (on_network(file) or driver in REMOTE or text.startswith(SERVICES)):
+    remote = on_network(file) and file not in _HELD
+    if "network" not in kinds and (remote or driver in REMOTE or text.startswith(SERVICES)):
         return NETWORK
     if "vrt" not in kinds and (driver in INDIRECT or text.startswith(POINTERS)):
         return "points to other files; data.allow: [vrt] lets it be read if you trust it"

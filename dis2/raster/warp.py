@@ -110,7 +110,7 @@ class Warped:
     def read(self, window: Window) -> tuple[Bands, Mask]:
         """Bands [C, h, w], and where any, or all, of them are measured [h, w]."""
         if self.grid.crs is None:
-            return self._told(laid(self.source), window)
+            return self._unplaced(window)
         bands = np.empty((self.count, window.height, window.width), self.dtype)
         valid = np.empty((window.height, window.width), bool)
         for cell in blocks(self.grid.height, self.grid.width, self.tall, under=window, wide=self.wide):
@@ -121,6 +121,18 @@ class Warped:
                 if whole.base is not bands:
                     bands[:, *here] = whole[:, *there]
                 valid[here] = measured_there[there]
+        return bands, valid
+
+    def _unplaced(self, window: Window) -> tuple[Bands, Mask]:
+        """Pixels as they lie in the file; beyond its edge nothing is measured."""
+        common = intersection(window, Window(0, 0, self.source.height, self.source.width))
+        if common and common[1][2:] == window[2:]:
+            return self._told(laid(self.source), window)
+        bands = np.zeros((self.count, window.height, window.width), self.dtype)
+        valid = np.zeros((window.height, window.width), bool)
+        if common:
+            there, here = common[0], common[1].slices
+            bands[:, *here], valid[here] = self._told(laid(self.source), there)
         return bands, valid
 
     def _warped(self, cell: Window, out: Bands | None = None) -> tuple[Bands, Mask]:

@@ -59,7 +59,6 @@ def test_rows_without_chips_are_scenes_and_other_columns_are_for_patterns(tmp_pa
     ("table", "line"),
     [
         (TABLE + "a1,a,train\n", "lines 2 and 10: chip a1 is there twice; keep one of them"),
-        (TABLE + "a1,d,test\n", "lines 2 and 10: chip a1 is there twice, in train and in test; keep one of them"),
         (TABLE + "a3,a,test\n", "lines 2 and 10: scene a is in train and in test; a scene has one split, or its chips leak"),
         (TABLE + "a3,a,val\n", "line 10: split 'val' is none of train, validation, test; mend it, or say what it means"),
         (TABLE + "a3,a,\n", "line 10: no split; fill it in"),
@@ -89,6 +88,16 @@ def touched(folder, but=()):
                 path.parent.mkdir(exist_ok=True)
                 if path.name not in but:
                     path.touch()
+
+
+def test_chips_of_two_scenes_may_share_a_name_but_not_their_files(tmp_path):
+    (tmp_path / "table.csv").write_text(TABLE + "a1,d,test\n")
+    data = read(tmp_path, table="table.csv", columns={"chip": "chip"}).data
+    assert data.scenes["d"].chips["a1"].sensors["echo"] == (f"{tmp_path}/d/vv_a1.tif", f"{tmp_path}/d/vh_a1.tif")
+    said = told(tmp_path, table="table.csv", columns={"chip": "chip"}, sensors={"eye": "{chip}.tif", "echo": "all.tif"})
+    assert said.startswith(
+        f": {tmp_path}/table.csv: lines 2 and 10: chip a1 is there twice, in train and in test; keep one of them"
+    )
 
 
 def test_named_scenes_have_the_chips_whose_files_there_are(tmp_path):

@@ -23,6 +23,19 @@ def test_what_was_cut_into_folds_is_whole_again(tmp_path):
     assert pooled(in_folds(whole, tmp_path, 4)) == evaluations(whole)
 
 
+def test_the_calibration_error_of_folds_is_their_mean_over_pixels(tmp_path):
+    whole = written(tmp_path / "whole", LEVELS)
+    folds, pixels = in_folds(whole, tmp_path, 2), []
+    for fold, error in zip(folds, (0.1, 0.3), strict=True):
+        entry = {"scores": {"ece": error}, "untempered": {"ece": 2 * error}}
+        changed(fold, lambda told, entry=entry: told.update(combinations=dict.fromkeys(told["combinations"], entry)))
+        pixels.append(sum(map(sum, evaluations(fold)["dis2"][0]["blocks"]["truth"])))
+    expected = (0.1 * pixels[0] + 0.3 * pixels[1]) / sum(pixels)
+    for entry in pooled(folds)["dis2"][0]["combinations"].values():
+        assert entry["scores"]["ece"] == pytest.approx(expected, abs=1e-6)
+        assert entry["untempered"]["ece"] == pytest.approx(2 * expected, abs=1e-6)
+
+
 def changed(folder, change):
     for path in folder.rglob("*.json"):
         told = json.loads(path.read_text())

@@ -102,8 +102,8 @@ def test_a_damaged_model_is_one_clear_line(folder, damage, said):
     assert "\n" not in str(error.value)
 
 
-def data(sensors=SENSORS, classes=CLASSES, relative=None):
-    told = {name: {"bands": bands, "relative": name == relative} for name, bands in sensors.items()}
+def data(sensors=SENSORS, classes=CLASSES, **changes):
+    told = {name: {"bands": bands} | changes.get(name, {}) for name, bands in sensors.items()}
     return Data(name="x", sensors=told, classes=list(classes))
 
 
@@ -113,7 +113,8 @@ def data(sensors=SENSORS, classes=CLASSES, relative=None):
         (data(SENSORS | {"echo": 3}), r"sensors: the model has .*echo \(2 bands\).*the config .*echo \(3 bands\)"),
         (data(dict(reversed(SENSORS.items()))), r"sensors: the model has eye .*the config relief"),
         (data({"eye": 4, "echo": 2}), "sensors: the model has .*relief"),
-        (data(SENSORS, relative="echo"), r"sensors: the model has .*echo \(2 bands\).*the config .*echo \(2 relative bands\)"),
+        (data(echo={"relative": True}), r"sensors: the model has .*echo \(2 bands\).*the config .*echo \(2 relative bands\)"),
+        (data(relief={"kind": "surface", "ground": 9}), r"the model has .*relief \(1 bands\).*relief \(1 above-ground bands\)"),
         (data(classes=reversed(CLASSES)), "classes: the model has water, tree, soil, the config soil, tree, water"),
     ],
 )

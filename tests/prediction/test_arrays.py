@@ -138,6 +138,19 @@ def test_numbers_are_scaled_as_files_of_the_sensor_are(tmp_path):
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
 
 
+def test_heights_are_told_above_their_ground_within_limits_as_those_of_files_are(tmp_path):
+    """What stands on a slope is mapped as if it stood on the plain, and no higher than the limit."""
+    spec = {"kind": "surface", "ground": 16, "scaling": {"clip": [0, 5], "unit": "m"}}
+    above, plain = dis2.load(folder_of(tmp_path / "a", relief=spec)), dis2.load(folder_of(tmp_path / "b"))
+    built = np.zeros((1, 64, 64), np.float32)
+    built[:, 20:24, 30:40], built[:, 40:46, 10:14] = 3, 8
+    slope = 500 + np.arange(64, dtype=np.float32)
+    expected = plain.predict({"relief": built.clip(0, 5)}).probabilities
+    found = above.predict({"relief": built + slope}).probabilities
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+    assert np.abs(plain.predict({"relief": built}).probabilities - expected).max() > 5e-2
+
+
 @pytest.mark.parametrize(
     ("images", "valid", "said"),
     [

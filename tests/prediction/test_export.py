@@ -76,13 +76,18 @@ def test_heights_are_taken_relative_to_their_surroundings_as_in_training():
             "--combination echo+sar: 'sar' is not one of the sensors (eye, echo",
         ),
         ("paper", ["--combination", "echo", "-o", "a.pt2"], "paper chooses its parts by what an image holds"),
+        (
+            "dis2",
+            ["--combination", "echo+relief", "-o", "a.pt2"],
+            "relief is told above its ground, which a program does not find",
+        ),
         (None, ["--combination", "echo", "-o", "a.pt2"], "model.json: cannot be read"),
     ],
 )
 def test_a_mistake_is_one_clear_line(tmp_path, method, words, said, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if method:
-        folder_of(tmp_path, method)
+        folder_of(tmp_path, method, relief={"kind": "surface", "ground": 16})
     assert main(["export", str(tmp_path), *words]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and not list(tmp_path.glob("*a.*"))

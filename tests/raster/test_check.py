@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -214,6 +215,18 @@ def test_a_chip_whose_rasters_differ_in_shape_is_one_line(tmp_path, fault_of, wh
     assert "odd.tif: 32 x 31 pixels" in fault and "\n" not in fault
 
 
+@pytest.mark.parametrize("ground", [0, 20])
+def test_without_georeference_heights_are_those_of_a_town_only_if_buildings_are_sought(tmp_path, ground):
+    steep = raster(
+        tmp_path / "steep.tif", np.linspace(3000, 4300, SIDE, dtype="float32").reshape(1, 1, -1).repeat(SIDE, 1), crs=None
+    )
+    thermal = raster(tmp_path / "t.tif", THERMAL, crs=None)
+    sensors = {"thermal": {"bands": len(THERMAL)}, "lidar": {"bands": 1, "kind": "surface", "ground": ground}}
+    made = data_of({"pond": {"chips": {"a": {"sensors": {"thermal": thermal, "lidar": steep}}}}}, sensors)
+    with pytest.raises(UserError, match="steep.tif: heights from 3000 to 4300 over 500 metres") if ground else nullcontext():
+        check(made, PIXELS, "pond", tmp_path / "out.json")
+
+
 def test_what_is_wrong_with_a_scene_that_may_be_skipped_is_said_and_written_down(tmp_path, capsys):
     made = scene(tmp_path, SIDE) | {"labels": cut_short(tmp_path / "cut.tif")}
     check(data_of({"pond": made}), GridSettings(), "pond", tmp_path / "out.json", skip=True)
@@ -233,10 +246,12 @@ def heights(folder, values, **spec):
 def test_heights_in_centimetres_are_told_and_believed_once_their_unit_is_told(tmp_path):
     metres = np.linspace(240, 360, SIDE)
     heights(tmp_path, metres)
-    with pytest.raises(
-        UserError, match=r"lidar.tif: heights from 24000 to 36000 are not in metres.*scaling, such as {factor: 0.01}"
-    ):
+    remedy = r".*scaling, such as {factor: 0.01, unit: m}"
+    with pytest.raises(UserError, match=r"lidar.tif: heights from 24000 to 36000 are not in metres" + remedy):
         heights(tmp_path, 100 * metres)
+    with pytest.raises(UserError, match=r"heights from 3000 to 7000 over \d+ metres are not in metres" + remedy):
+        heights(tmp_path, np.linspace(3000, 7000, SIDE))
+    heights(tmp_path, np.linspace(3000, 3400, SIDE))
     with pytest.raises(UserError, match="heights from -9999 to 360 are not in metres, or nodata that is not declared"):
         heights(tmp_path, np.where(metres > 300, metres, -9999))
     heights(tmp_path, 100 * metres, scaling={"factor": 0.01})

@@ -175,3 +175,16 @@ def test_more_chips_than_may_be_open_are_read_as_they_are(tmp_path, monkeypatch)
             rows, columns = np.arange(24)[window.slices[0], None] // 8, np.arange(24)[None, window.slices[1]] // 8
             assert np.array_equal(seen, 3 * rows + columns)
         assert len(reader.parts.open) == 2
+
+
+def test_a_raster_that_lacks_the_last_row_of_many_measured_nothing_there(tmp_path):
+    """As one of Potsdam's tiles is said to; a smaller one is refused (test_check.py)."""
+    tall, short = np.full((1, 1000, 4), 7, "uint8"), np.full((1, 999, 4), 5, "uint8")
+    files = {"thermal": np.concatenate([tall, tall]), "lidar": short, "labels": tall - 7}
+    files = {name: raster(tmp_path / f"{name}.tif", values, crs=None) for name, values in files.items()}
+    labels = files.pop("labels")
+    data = data_of({"a": {"sensors": files, "labels": labels}})
+    grid = scene_grid(data, PIXELS, "a")
+    with open_sensor(data, PIXELS, "a", "lidar", grid) as lidar:
+        bands, valid = lidar.read(Window(990, 1, 10, 3))
+    assert grid.height == 1000 and valid[:9].all() and not valid[9].any() and (bands[0, :9] == 5).all() and not bands[0, 9].any()

@@ -5,14 +5,16 @@ import pytest
 import yaml
 from PIL import Image
 
+from dis2.cli import main
 from dis2.config.data import IGNORE
 from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError
-from dis2.files import write_json
+from dis2.files import read_json, write_json
 from dis2.models.registry import METHODS
 from dis2.raster.check import check
 from dis2.raster.grid import Window
+from dis2.raster.sources import ALLOWED, NO_CURL
 from dis2.tiles.cut import cut
 from dis2.tiles.store import open_store
 from tests import datasets
@@ -94,7 +96,7 @@ def test_potsdam_in_other_sensors_with_heights_above_the_ground_that_is_found(po
     sensors = {
         "rgb": {"bands": 3},
         "infrared": {"bands": 1, "take": [1]},
-        "ndsm": {"bands": 1, "kind": "surface", "ground": 40, "scaling": {"clip": [0, 100], "unit": "m"}},
+        "ndsm": {"bands": 1, "kind": "surface", "ground": 40, "scaling": {"clip": [0, 30], "unit": "m"}},
     }
     files = {
         "rgb": "potsdam/2_Ortho_RGB/top_potsdam_{scene}_RGB.tif",
@@ -123,11 +125,23 @@ def test_vaihingen_has_heights_above_its_ground(vaihingen, read, tmp_path):
     }
 
 
+@pytest.mark.parametrize("config", ["vaihingen.yaml", "potsdam.yaml"])
+def test_labels_in_colour_are_read_by_the_command_line_too_which_opens_plain_files_alone(
+    config, vaihingen, potsdam, root, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("DIS2_DATA", str(root))
+    for name in (ALLOWED, NO_CURL):
+        monkeypatch.setenv(name, "")  # so that what the command sets is taken back
+    scene, out = {"vaihingen.yaml": "area2", "potsdam.yaml": "4_12"}[config], tmp_path / "found.json"
+    assert main(["check", "--config", str(CONFIG / config), "--scene", scene, "--out", str(out)]) == 0
+    assert read_json(out)["faults"] == []
+
+
 def test_files_that_are_still_packed_are_told(vaihingen, read, root):
     (root / "vaihingen/dsm").rename(root / "vaihingen/dsm_away")
     (root / "vaihingen/dsm.zip").touch()
     try:
-        with pytest.raises(UserError, match=r"matching_area1.tif: no such file, but \S*dsm.zip is there; unpack") as error:
+        with pytest.raises(UserError, match=r"matching_area1.tif: no such file, but \S*dsm.zip is there; unpack it") as error:
             read("vaihingen.yaml")
         lines = str(error.value).splitlines()
         assert len(lines) == 22 and "13 more files such as these" in lines[-2] and "the data: ISPRS Vaihingen" in lines[-1]
