@@ -1,6 +1,6 @@
 """What each method costs: dis2 beside the published form and every rival of the registry, on the CPU or the GPU that is there.
 
-    python benchmarks/cost.py [--part PART ...] [--sizes 256 512] [--methods METHOD ...] [--rounds 3] [--out FILE]
+    python benchmarks/cost.py [--part PART ...] [--sizes 256 512] [--methods METHOD ...] [--rounds 3] [--classwise] [--out FILE]
 
 Two sensors of 3 and 1 bands, 5 classes, width 32, as published. Three parts: every combination's cost by method and size; the
 parameters of dis2 by the number of sensors; and dis2 against the published form at equal width, measured in turns, without the
@@ -28,13 +28,15 @@ from dis2.models.registry import METHODS
 from dis2.training import objective
 
 SENSORS, CLASSES, WIDTH = {"rgb": 3, "dsm": 1}, 5, 32
+PARTS: dict[str, bool] = {}
+"""What is switched on of what is off by default."""
 ORIGINAL = 107.1
 """GFLOP of full inference at 512 pixels of the authors' own code, of layers, branches that nothing reads included."""
 
 
 def subject(method: str, size: int, rounds: int = 1) -> Subject:
     tile = size if METHODS[method].one_size else None
-    it = Subject(method, SENSORS, CLASSES, size, ModelSettings(width=WIDTH, tile=tile))
+    it = Subject(method, SENSORS, CLASSES, size, ModelSettings(width=WIDTH, tile=tile, **PARTS))
     it.clock, it.rounds = time.process_time if it.device.type == "cpu" else time.perf_counter, rounds
     return it
 
@@ -73,7 +75,7 @@ def of_sensors() -> str:
     """The parameters of dis2: linear in the number of sensors."""
     rows, before = [("sensors of 3 bands", "parameters", "more than before")], 0
     for count in (2, 3, 4, 5):
-        stored = Subject("dis2", dict.fromkeys("abcde"[:count], 3), CLASSES, 16, ModelSettings(width=WIDTH)).stored
+        stored = Subject("dis2", dict.fromkeys("abcde"[:count], 3), CLASSES, 16, ModelSettings(width=WIDTH, **PARTS)).stored
         rows.append((str(count), f"{stored:,}", f"{stored - before:,}" if before else ""))
         before = stored
     return f"## Parameters of dis2 by sensors\n\n{aligned(rows)}"
@@ -127,8 +129,10 @@ def main() -> None:
     parts = ["comparison", "arithmetic", "sensors", "methods"]
     parser.add_argument("--part", nargs="+", default=parts, choices=parts)
     parser.add_argument("--rounds", type=int, default=3, help="the runs that a time is the median of")
+    parser.add_argument("--classwise", action="store_true", help="with class-wise features and certainty (default: without)")
     parser.add_argument("--out", type=Path, help="also write the tables to this file (Markdown)")
     arguments = parser.parse_args()
+    PARTS.update(dict.fromkeys(("classwise", "certainty"), arguments.classwise))
     tables = {
         "comparison": lambda: (comparison(size, arguments.rounds) for size in arguments.sizes[-1:]),
         "arithmetic": lambda: (arithmetic(size) for size in arguments.sizes[-1:]),
