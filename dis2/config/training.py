@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,7 @@ class TrainingSettings(Section):
         1.0, ge=1, le=4, description="tiles cover up to this many times more or less ground on a side, resampled (1: as it is)"
     )
     photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
-    speckle: dict[SensorName, float] = Field(
+    speckle: dict[SensorName, Annotated[float, Field(gt=0)]] = Field(
         {}, description="looks of the speckle that a radar's tiles are seen through, such as {sar: 4} (none: as they are)"
     )
     unlabelled: float = Field(

@@ -59,6 +59,10 @@ class Card(BaseModel):
     """The digests of the files beside the card."""
 
 
+VALUES = ("take", "relief", "ground", "scaling")
+"""What decides which values a sensor's numbers become."""
+
+
 @dataclass
 class Model:
     """A network with its card."""
@@ -112,6 +116,10 @@ def check_fit(folder: Path, card: Card, data: Data) -> None:
     ):
         if has != wants:
             raise UserError(f"{folder}: {what}: the model has {has}, the config {wants}; train it again")
+    for sensor, spec in card.rasters.items():
+        for key in VALUES:
+            if (has := getattr(spec, key)) != (wants := getattr(data.sensors[sensor], key)):
+                raise UserError(f"{folder}: sensors.{sensor}.{key}: the model has {has}, the config {wants}; train it again")
 
 
 def _listed(sensors: Mapping[str, Sensor]) -> str:

@@ -142,12 +142,13 @@ class Scenes:
         return np.where(self._labelled(store, window), store.labels(window), IGNORE).astype(np.uint8)
 
     def measured(self, scene: str, window: Window) -> NDArray[np.bool_]:
-        """Where each sensor has measurements: [N, h, w]."""
+        """Where each sensor has measurements that the split may show: [N, h, w]."""
         store, nothing = self.stores[scene], np.zeros((window.height, window.width), bool)
         if scene in self.cache:
             kept = self.cache[scene]
             return np.stack([kept[f"valid/{s}"][window.slices] if s in store.bands else nothing for s in self.data.sensors])
-        return np.stack([store.valid(s, window) if s in store.bands else nothing for s in self.data.sensors])
+        found = np.stack([store.valid(s, window) if s in store.bands else nothing for s in self.data.sensors])
+        return np.asarray(found & self._here(store, window))
 
     def fixed(self, size: int, at_most: int | None = None) -> list[tuple[str, Window]]:
         """Windows that cover every chip and hold labels of the split; an even choice of them where there are too many."""
@@ -182,8 +183,7 @@ class Sampler:
         self, scenes: Scenes, size: int, whole_only: bool, aligned: bool = False, zoom: float = 1.0, unlabelled: float = 0.0
     ):
         self.scenes, self.size, self.whole_only = scenes, size, whole_only
-        self.step = (LATTICE if size >= LATTICE else math.gcd(LATTICE, size)) if aligned else 1
-        self.zoom, self.unlabelled = zoom, unlabelled
+        self.aligned, self.zoom, self.unlabelled = aligned, zoom, unlabelled
         stores = scenes.stores
         usable = [s for s in stores if not whole_only or set(stores[s].sensors) >= set(scenes.data.sensors)]
         if not usable:
@@ -249,9 +249,10 @@ class Sampler:
 
     def _start(self, begin: int, length: int, cell: int, back: int, side: int) -> int:
         """Where along one side of a chip a tile with a cell starts: on the lattice if that is wanted, never outside."""
-        at = (begin + cell - back) // self.step * self.step
+        step = (LATTICE if side >= LATTICE else math.gcd(LATTICE, side)) if self.aligned else 1
+        at = (begin + cell - back) // step * step
         if at + side < begin + cell + CELL:
-            at += self.step
+            at += step
         return int(np.clip(at, begin, begin + max(0, length - side)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
 import shutil
@@ -21,10 +22,10 @@ from dis2.config.model import STUDENT_PARTS, ModelSettings
 from dis2.config.training import TrainingSettings
 from dis2.device import device
 from dis2.errors import UserError
-from dis2.files import digest, whole
+from dis2.files import check_folder, check_writable, digest, whole
 from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
-from dis2.models.files import WEIGHTS, Card, Model, build, check_fit, load, save
+from dis2.models.files import CARD, WEIGHTS, Card, Model, build, check_fit, load, save
 from dis2.models.registry import METHODS, TEACHER, Method, method_of
 from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sampler, Scenes
@@ -67,6 +68,10 @@ def train(
         raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
     if seed < 0:
         raise UserError(f"--seed {seed}: must be 0 or more")
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # a process of several leaves what others try alone
+        check_writable(out / CARD)
+        if state:
+            check_folder(state)
     torch.set_num_threads(settings.threads)
     fabric = started(settings.devices)
     way = method_of(method)
@@ -78,7 +83,7 @@ def train(
             f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
         )
     data = _shown(data, method, way, combination)
-    sensors = {sensor: spec.bands for sensor, spec in data.sensors.items()}
+    sensors, speckle = {sensor: spec.bands for sensor, spec in data.sensors.items()}, _speckle(settings, data)
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
@@ -92,7 +97,8 @@ def train(
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
     kind = way.trained_by(settings.distillation)
-    if way.teacher and guide is None:
+    if way.teacher and guide is None and kind.undistilled() is not kind:
+        print(f"{method}: learns from labels alone, since no --teacher is given", file=sys.stderr)
         kind = kind.undistilled()
     objective = kind(tuple(sensors), weights, settings.weights, guide)
     with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
@@ -106,6 +112,8 @@ def train(
         list(sensors),
         list(data.classes),
         told,
+        [list(scenes.stores), list(data.scenes_of("validation"))],
+        speckle,
     ]
     unlabelled = settings.unlabelled if objective.learns_unlabelled else 0.0
     loop = Loop(
@@ -120,7 +128,7 @@ def train(
         validate=lambda network: mious(scorer.score(network, windows)),
         state_folder=state,
         key=key_of(*same, method, seed, [provenance[name] for name in ("code", "data", "teacher", "origin")]),
-        speckle=_speckle(settings, data),
+        speckle=speckle,
         origin=before.network.state_dict() if before else None,
         events=Events(out / "events" if settings.tensorboard and fabric.is_global_zero else None),
     )
@@ -278,10 +286,10 @@ def _card(
         training={
             "settings": settings.model_dump(mode="json", exclude={"student_steps"} if method == "teacher" else None),
             "labels": data.split.labels,
-            "steps": loop.steps,
+            "steps": done.step,
             "best_step": done.best["step"],
             "seconds": round(seconds, 1),
-            "tiles_per_second": round(loop.steps * settings.batch / seconds, 2),
+            "tiles_per_second": round(done.step * settings.batch / seconds, 2),
             "waiting": round(done.waited / seconds, 3),
             "peak_memory_mb": round(memory / 2**20),
             "device": torch.cuda.get_device_name() if cuda else "cpu",
@@ -299,7 +307,7 @@ def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
     with whole(out / "curves.png") as part:
         draw(done.history, f"{name}, seed {card.seed}", part)
     mean = sum(card.validation.values()) / len(card.validation)
-    print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {loop.steps})", file=sys.stderr)
+    print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {done.step})", file=sys.stderr)
     if (waiting := card.training["waiting"]) > WAITING:
         print(
             f"{name}: {100 * waiting:.0f} % of the time no tile was ready: reading is the bottleneck; raise training.cache_mb"

@@ -169,6 +169,26 @@ def test_unlabelled_tiles_are_drawn_where_every_sensor_measured_and_only_as_ofte
         assert abs(len(unlabelled) / 400 - share) < 0.08
 
 
+def test_cells_that_may_be_drawn_are_the_same_in_memory_and_from_the_store_and_show_none_of_another_split(tmp_path):
+    data = data_of({"fen": SCENE}, split={"by": "block", "size": 24, "gap": 6})
+    store(tmp_path, "fen", images_of(SIDE, SIDE), labels_of())
+    kept, read = (Sampler(Scenes(data, tmp_path, "train", cache), 16, False, unlabelled=0.5) for cache in (2**30, 0))
+    here = in_split(data, "fen", "train", Window(0, 0, SIDE, SIDE), SIDE, SIDE)
+    assert len(kept.whole) > 3 and all(here[y : y + CELL, x : x + CELL].all() for _, _, y, x in read.whole)
+    for name in ("places", "holds", "whole"):
+        assert np.array_equal(getattr(kept, name), getattr(read, name)), name
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_a_tile_of_any_size_shows_the_cell_for_which_it_is_drawn(tmp_path, aligned):
+    labels = np.full((SIDE, SIDE), IGNORE, "uint8")
+    labels[3 * CELL : 4 * CELL, 2 * CELL : 3 * CELL] = 1
+    store(tmp_path, "fen", images_of(SIDE, SIDE), labels)
+    scenes = Scenes(data_of({"fen": SCENE | {"split": "train"}}), tmp_path, "train")
+    sampler = Sampler(scenes, 32, whole_only=True, aligned=aligned, zoom=4.0)
+    assert all((scenes.labels("fen", sampler.place(RNG(i)).window) == 1).any() for i in range(300))
+
+
 def test_half_of_the_tiles_are_drawn_for_a_class_so_that_rare_ones_are_met(tmp_path):
     labels = np.zeros((SIDE, SIDE), "uint8")
     labels[70, 20] = 2

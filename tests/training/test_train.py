@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dis2.config.data import Sensor
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.models.files import read_card
@@ -231,6 +232,50 @@ def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set():
 
 def test_speckle_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):
     assert trained(tiles, "specialist", tmp_path / "one", combination="eye", speckle={"echo": 4}).is_dir()
+
+
+def test_a_state_is_of_these_scenes_in_this_order_and_of_these_values(tiles, tmp_path, monkeypatch):
+    def key(**changes):
+        monkeypatch.setattr(Loop, "run", lambda loop: (_ for _ in ()).throw(UserError(loop.key)))
+        with pytest.raises(UserError) as told:
+            trained(tiles, "sensor-dropout", tmp_path / "out", speckle={"echo": 4}, **changes)
+        return str(told.value)
+
+    known, scenes, sensors = data(), data().scenes, data().sensors
+    decibels = sensors | {"echo": Sensor(bands=2, scaling={"unit": "dB"})}
+    assert key() == key(cache="none")
+    for changes in (
+        {"scenes": dict(reversed(scenes.items()))},
+        {"scenes": scenes | {"bee": scenes["cat"], "cat": scenes["bee"]}},
+        {"sensors": decibels},
+    ):
+        assert key(data=known.model_copy(update=changes)) != key()
+
+
+def test_a_model_is_not_gone_on_from_with_values_of_another_scale(tiles, model, tmp_path):
+    sensors = data().sensors | {"echo": Sensor(bands=2, scaling={"factor": 10})}
+    with pytest.raises(UserError, match=r"sensors.echo.scaling: the model has .*factor=None.*, the config factor=10.*train it"):
+        trained(tiles, "dis2", tmp_path / "out", origin=model("dis2"), data=data().model_copy(update={"sensors": sensors}))
+
+
+def test_without_its_teacher_a_method_that_distils_says_that_it_learns_from_labels_alone(tiles, model, tmp_path, capsys):
+    trained(tiles, "dis2", tmp_path / "out", origin=model("dis2"))
+    assert "dis2: learns from labels alone, since no --teacher is given" in capsys.readouterr().err
+
+
+def test_a_training_that_stops_early_tells_the_steps_that_it_took(tiles, tmp_path):
+    changes = {"teacher_steps": 40, "validate_every": 1, "patience": 1, "learning_rate": 1e-12}
+    card = read_card(trained(tiles, "teacher", tmp_path, **changes)).training
+    assert card["steps"] == len(history(tmp_path)) < 40
+    assert card["tiles_per_second"] == pytest.approx(card["steps"] * 2 / card["seconds"], rel=0.2)
+
+
+def test_what_cannot_be_written_is_told_before_the_training(tiles, tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "run", lambda loop: pytest.fail("it was trained"))
+    (tmp_path / "file").touch()
+    for out, state in ((tmp_path / "file" / "out", None), (tmp_path / "out", tmp_path / "file")):
+        with pytest.raises(UserError, match=r"file.*cannot be written"):
+            trained(tiles, "teacher", out, state=state)
 
 
 def test_a_student_is_no_teacher(tiles, model, tmp_path):
