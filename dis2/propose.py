@@ -8,9 +8,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from rasterio.crs import CRS
+
 from dis2.errors import UserError
 from dis2.files import whole
 from dis2.grouping import Group, Proposal, is_height, plain, sorted_out
+from dis2.raster.grid import metres_of
 from dis2.raster.survey import survey
 
 SPLITS = ("train", "validation", "test")
@@ -218,8 +221,7 @@ def _tile(found: Proposal) -> int:
 
 def _finest(found: Proposal) -> str:
     every = [group for group in found.sensors if len(group.files) == max(len(it.files) for it in found.sensors)]
-    degrees = 111_000.0
-    return min(every, key=lambda group: group.first.resolution * (degrees if "4326" in str(group.first.crs) else 1)).name
+    return min(every, key=lambda group: group.first.resolution * metres_of(CRS.from_user_input(group.first.crs))).name
 
 
 def _quoted(key: str) -> str:

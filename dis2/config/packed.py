@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -14,17 +15,17 @@ def packed(file: str) -> str | None:
     beside = [Path(f"{folder}.zip") for folder in (path, *path.parents)]
     found = [archive for archive in beside if archive.is_file()]
     for archive in dict.fromkeys([*found, *sorted(near.glob("*.zip"))]):
-        if member := _members(archive).get(path.name):
-            root = file.removesuffix(member).rstrip("/")
-            return f"{archive} has it; unpack that to {root if file.endswith(f'/{member}') else path.parent}"
+        if members := _members(archive).get(path.name):
+            fitting = [file.removesuffix(f"/{member}") for member in members if file.endswith(f"/{member}")]
+            return f"{archive} has it; unpack that to {min([*fitting, str(path.parent)], key=len)}"
     return f"{found[0]} is there; unpack it, and what is packed in it" if found else None
 
 
 @lru_cache(64)
-def _members(archive: Path) -> dict[str, str]:
+def _members(archive: Path) -> dict[str, list[str]]:
     """The files in an archive, by the name alone."""
-    try:
-        with ZipFile(archive) as opened:
-            return {name.rsplit("/", 1)[-1]: name for name in opened.namelist()}
-    except (OSError, BadZipFile):
-        return {}
+    found: dict[str, list[str]] = {}
+    with suppress(OSError, BadZipFile), ZipFile(archive) as opened:
+        for member in opened.namelist():
+            found.setdefault(member.rsplit("/", 1)[-1], []).append(member)
+    return found

@@ -21,7 +21,7 @@ from dis2.prediction.maps import NOTHING
 from dis2.prediction.stitch import stitch
 from dis2.raster.grid import Window, windows
 from dis2.raster.scaling import scale_by
-from dis2.raster.scene import told
+from dis2.raster.scene import derived
 
 UNSCALED = (1.0, 0.0)
 """Arrays tell no factor and offset of their own, as files may."""
@@ -71,7 +71,7 @@ class Predictor:
         overlap = round(settings.tile * settings.overlap)
         whole, covered = Window(0, 0, height, width), list(windows(height, width, settings.tile, overlap))
         specs = self.model.card.rasters
-        shown = {s: told(it, specs[s], height, width) for s, it in readers.items()}
+        shown = {s: derived(it, specs[s], height, width) for s, it in readers.items()}
         mapper = Mapper(self.model, shown, [tuple(readers)])
         probabilities = np.empty((len(self.classes), height, width), np.float32)
         predictions = mapper.predictions(covered, whole, settings.batch, lambda count: None)

@@ -19,7 +19,7 @@ from dis2.config.grid import GridSettings
 from dis2.errors import UserError
 from dis2.files import write_json
 from dis2.progress import track
-from dis2.raster.grid import Grid, Window, blocks
+from dis2.raster.grid import Grid, Window, blocks, metres_of
 from dis2.raster.scaling import scale_of
 from dis2.raster.scene import open_scene_labels, reference_sensor, scene_grid
 from dis2.raster.warp import CACHE, bands_of, grid_of, laid, measured, nodata_of, open_raster
@@ -32,8 +32,6 @@ LOWEST, HIGHEST = -9_990.0, 9_000.0
 """Metres: only trenches are deeper, and nothing is higher; -9999 is nodata."""
 STEEP = 500.0
 """Metres: by no more than this and the way across a raster do its heights differ."""
-DEGREE = 111_320.0
-"""Metres of a degree, about."""
 LARGEST = 1e30
 """Nothing that is measured is larger: such values are nodata that nobody has declared."""
 
@@ -120,8 +118,7 @@ def _across(source: DatasetReader, spec: Sensor) -> float:
     if source.crs is None:
         return STEEP if spec.ground else math.inf
     left, bottom, right, top = source.bounds
-    unit = DEGREE if source.crs.is_geographic else source.crs.linear_units_factor[1]
-    return math.hypot(right - left, top - bottom) * unit
+    return math.hypot(right - left, top - bottom) * metres_of(source.crs)
 
 
 def _label_faults(file: str, settings: GridSettings) -> list[str]:

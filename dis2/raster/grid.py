@@ -12,6 +12,9 @@ from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.warp import transform, transform_bounds
 
+DEGREE = 111_320.0
+"""Metres of a degree, about."""
+
 
 class Window(NamedTuple):
     """A rectangle of pixels: rows y to y + height, columns x to x + width."""
@@ -24,6 +27,11 @@ class Window(NamedTuple):
     @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+def metres_of(crs: CRS) -> float:
+    """Metres of a unit of a CRS."""
+    return DEGREE if crs.is_geographic else float(crs.linear_units_factor[1])
 
 
 @dataclass(frozen=True)

@@ -195,11 +195,11 @@ def _opened(data: Data, chip: Chip, sensor: str, grid: Grid, place: Window, shif
         within = stack.enter_context(_warped(data, chip, other, grid)) if other else None
         if spec.take or within:
             source = Chosen(source, spec.take, within, chip.sensors[sensor])
-        yield told(source, spec, place.height, place.width)
+        yield derived(source, spec, place.height, place.width)
 
 
-def told(source: Reader, spec: Sensor, height: int, width: int) -> Reader:
-    """A sensor's values as networks are told them: above the ground or relative, if wanted."""
+def derived(source: Reader, spec: Sensor, height: int, width: int) -> Reader:
+    """A sensor's values as networks are shown them: above the ground or relative, if wanted."""
     if spec.ground:
         from dis2.raster.ground import AboveGround  # its library takes as long to import as all the others together
 

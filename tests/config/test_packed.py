@@ -12,7 +12,11 @@ from dis2.config.packed import packed
     [
         ("set/labels.zip", ["a.tif"], "set/labels.zip has it; unpack that to {root}/set/labels"),
         ("set/labels.zip", ["labels/a.tif"], "set/labels.zip has it; unpack that to {root}/set"),
-        ("set/everything of 2015.zip", ["labels/b.tif", "labels/a.tif"], "2015.zip has it; unpack that to {root}/set"),
+        (
+            "set/everything of 2015.zip",
+            ["labels/b.tif", "labels/a.tif", "images/a.tif"],
+            "2015.zip has it; unpack that to {root}/set",
+        ),
         ("set.zip", ["labels.zip"], "set.zip is there; unpack it, and what is packed in it"),
         ("set/other.zip", ["labels/b.tif"], None),
         ("set/labels.zip", None, "labels.zip is there; unpack it"),

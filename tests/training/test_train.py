@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from dis2.config.data import Sensor
@@ -216,6 +217,12 @@ def test_a_model_that_does_not_fit_is_not_gone_on_from(method, changes, said, ti
 def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
     with pytest.raises(UserError, match=r"training.speckle.radar: not one of the sensors \(eye, echo, relief\)"):
         trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
+
+
+@pytest.mark.parametrize("looks", [0, -1])
+def test_speckle_has_some_looks(looks):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        settings(speckle={"echo": looks})
 
 
 def test_speckle_of_relative_values_is_one_line(tiles, tmp_path):
