@@ -87,7 +87,7 @@ def mapped(folder, height):
     bands = {"thermal": 2, "lidar": 1, "radar": 2, "camera": 4}
     size = ModelSettings(width=4, depth=1, heads=2)
     statistics = {
-        s: {"mean": [100] * b, "std": [60] * b, "low": [1] * b, "high": [200] * b, "relief": 0} for s, b in bands.items()
+        s: {"mean": [100] * b, "std": [60] * b, "low": [1] * b, "high": [200] * b, "relief": [0]} for s, b in bands.items()
     }
     rasters = {sensor: {"bands": count} for sensor, count in bands.items()}
     told = {"sensors": bands, "rasters": rasters, "reference": "camera", "settings": size, "statistics": statistics}

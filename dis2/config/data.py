@@ -26,6 +26,11 @@ def on_network(file: str) -> bool:
     return "://" in file or file.startswith("/vsi")
 
 
+def _listed(one: Any) -> Any:
+    """A number alone is a list of one."""
+    return (one,) if isinstance(one, int) else one
+
+
 class Scaling(Section):
     """From the numbers in a file to the values that are used: linear, then decibels, then clipped."""
 
@@ -64,7 +69,11 @@ class Sensor(Section):
     kind: Literal["image", "surface"] = Field(
         "image", description="surface: heights, registered to surfaces by Nuth and Kääb (the first one, if the reference is none)"
     )
-    relief: int = Field(0, ge=0, description="take heights relative to their mean within this many pixels (0: as they are)")
+    relief: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed)] = Field(
+        (0,),
+        min_length=1,
+        description="take heights relative to their mean within this many pixels (0: as they are); of several, each as a band",
+    )
     ground: int = Field(
         0,
         ge=0,
@@ -86,11 +95,18 @@ class Sensor(Section):
             raise ValueError("take: each band once, and the first one is 1")
         if self.ground and self.kind != "surface":
             raise ValueError("ground: only heights (kind: surface) are above the ground; remove it")
-        if self.relative and self.relief:
+        if len(set(self.relief)) < len(self.relief):
+            raise ValueError("relief: each radius once; remove one")
+        if self.relative and any(self.relief):
             raise ValueError("relative: heights cannot be relative to what is around (relief) as well; remove one")
         if self.take and len(self.take) != self.bands:
             raise ValueError(f"take: {len(self.take)} bands, but bands: {self.bands}; mend one")
         return self
+
+    @property
+    def channels(self) -> int:
+        """How many bands a network is shown of it."""
+        return self.bands * len(self.relief)
 
     @property
     def scaled(self) -> Scaling:

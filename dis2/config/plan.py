@@ -134,7 +134,7 @@ class Plan:
 
     @cached_property
     def _splitless(self) -> Data:
-        sensors = {name: sensor.model_copy(update={"relief": 0}) for name, sensor in self.data.sensors.items()}
+        sensors = {name: sensor.model_copy(update={"relief": (0,)}) for name, sensor in self.data.sensors.items()}
         return _plain(self.data).model_copy(update={"split": Split(), "sensors": sensors})
 
     def split_settings(self, splits: Iterable[str], *sections: str) -> str:

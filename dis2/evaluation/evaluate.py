@@ -164,7 +164,7 @@ def _scored(matrix: Matrix, calibration: Calibration, classes: tuple[str, ...]) 
 def _cost(model: Model, names: Sequence[tuple[str, ...]], tile: int, zeros: bool) -> dict[str, Any]:
     """Of each combination: the parameters that are read, and 10^9 operations of one window."""
     like = next(model.network.parameters())
-    images = {sensor: like.new_zeros(1, bands, tile, tile) for sensor, bands in model.card.sensors.items()}
+    images = {sensor: like.new_zeros(1, bands, tile, tile) for sensor, bands in model.card.channels.items()}
     valid = {sensor: torch.ones_like(image[:, :1], dtype=torch.bool) for sensor, image in images.items()}
     found = {}
     for combination in names:

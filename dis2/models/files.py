@@ -58,6 +58,11 @@ class Card(BaseModel):
     history: str = ""
     """The digests of the files beside the card."""
 
+    @property
+    def channels(self) -> dict[str, int]:
+        """How many bands its network is shown of each sensor."""
+        return {sensor: bands * len(self.rasters[sensor].relief) for sensor, bands in self.sensors.items()}
+
 
 VALUES = ("take", "relief", "ground", "scaling")
 """What decides which values a sensor's numbers become."""
@@ -133,7 +138,7 @@ def load(folder: Path) -> Model:
     if parts and (way := method_of(read_card(parts[0].parent).method)).specialists:
         return way.network_module().together(folder)
     card = read_card(folder)
-    network = build(card.method, card.sensors, len(card.classes), card.settings)
+    network = build(card.method, card.channels, len(card.classes), card.settings)
     check_digest(folder / WEIGHTS, card.weights)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dis2.models.prediction import Images, Validity
-from dis2.raster.relief import relief
+from dis2.raster.relief import heights
 
 Array = NDArray[Any]
 
@@ -20,14 +20,14 @@ def inputs(
     images: Mapping[str, Array], valid: Mapping[str, Array], statistics: Mapping[str, Mapping[str, Any]], device: torch.device
 ) -> tuple[Images, Validity]:
     """Raw bands [B, C, H, W] and validity [B, H, W] by sensor as standardised tensors [B, C, H, W] and masks [B, 1, H, W]."""
-    ready = {sensor: standardised(image, valid[sensor], statistics[sensor]).to(device) for sensor, image in images.items()}
+    ready = {sensor: standardised(image, valid[sensor], statistics[sensor], device) for sensor, image in images.items()}
     return ready, {sensor: torch.from_numpy(mask.copy()).unsqueeze(1).to(device) for sensor, mask in valid.items()}
 
 
-def standardised(image: Array, valid: Array, statistics: Mapping[str, Any]) -> Tensor:
-    """Bands with zero mean and unit deviation over the training pixels: [B, C, H, W]."""
+def standardised(image: Array, valid: Array, statistics: Mapping[str, Any], device: torch.device) -> Tensor:
+    """Bands with zero mean and unit deviation over the training pixels, computed where the network is: [B, C, H, W]."""
     x = image.astype(np.float32)
-    if radius := statistics.get("relief"):
-        x = np.stack([relief(bands, mask, radius) for bands, mask in zip(x, valid, strict=True)])
-    mean, std = (np.asarray(statistics[key], np.float32)[:, None, None] for key in ("mean", "std"))
-    return torch.from_numpy(np.ascontiguousarray((x - mean) / std, np.float32))
+    if (radii := statistics["relief"]) != [0]:
+        x = np.stack([heights(bands, mask, radii) for bands, mask in zip(x, valid, strict=True)])
+    mean, std = (torch.tensor(statistics[key], dtype=torch.float32, device=device)[:, None, None] for key in ("mean", "std"))
+    return torch.from_numpy(np.ascontiguousarray(x)).to(device).sub_(mean).div_(std)

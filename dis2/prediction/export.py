@@ -45,7 +45,7 @@ class Prepared(nn.Module):
 
     def __init__(self, spec: Sensor, statistics: dict[str, Any]):
         super().__init__()
-        self.scaling, self.relative, self.radius = spec.scaling, spec.relative, int(statistics.get("relief") or 0)
+        self.scaling, self.relative, self.radii = spec.scaling, spec.relative, tuple(statistics["relief"])
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(statistics[name], dtype=torch.float32).view(-1, 1, 1))
 
@@ -60,10 +60,9 @@ class Prepared(nn.Module):
         if scaling.clip:
             x = x.clamp(*scaling.clip)
         valid = valid & x.isfinite().all(1, keepdim=True)
-        if self.radius:
-            x = relief(x, valid, self.radius)
         if self.relative:
             x = relative(x, valid)
+        x = torch.cat([relief(x, valid, radius) if radius else x for radius in self.radii], 1)
         return (x - self.mean) / self.std, valid
 
 
@@ -161,7 +160,7 @@ def made_up(card: Card, combination: Sequence[str], size: tuple[int, int]) -> tu
     images, masks = [], []
     for sensor in combination:
         mean, std = (torch.tensor(card.statistics[sensor][key]).view(1, -1, 1, 1) for key in ("mean", "std"))
-        values = mean + std * torch.randn(1, card.sensors[sensor], *size, generator=rng)
+        values = (mean + std * torch.randn(1, card.channels[sensor], *size, generator=rng))[:, : card.sensors[sensor]]
         scaling = card.rasters[sensor].scaling
         if scaling.decibels:
             values = 10 ** (values / DECADE[scaling.decibels])

@@ -83,8 +83,8 @@ def _check_values(model: Model, folder: Path, rasters: Rasters, sensor: str, rea
         return
     here, there = (f"{a.min():.4g} to {b.max():.4g}" for a, b in ((values[strange],) * 2, (low[strange], high[strange])))
     what = f"{beyond[strange]:.0%} lie beyond" if beyond.max() > FEW else "hardly vary beside"
-    files = " + ".join(rasters.files(sensor))
-    line = f"{files}: {sensor}: values of band {strange + 1} ({here}) {what} those that {folder} knows ({there}); the same unit?"
+    files, band = " + ".join(rasters.files(sensor)), strange % reader.count + 1
+    line = f"{files}: {sensor}: values of band {band} ({here}) {what} those that {folder} knows ({there}); the same unit?"
     if beyond.max() > MOST:
         raise UserError(line)
     _warn(line)
@@ -92,7 +92,7 @@ def _check_values(model: Model, folder: Path, rasters: Rasters, sensor: str, rea
 
 def _some(model: Model, rasters: Rasters, sensor: str, reader: Reader) -> NDArray[np.float32]:
     """Measured values of some windows as the network takes them, standardised: [C, n]."""
-    found = [np.zeros((reader.count, 0), np.float32)]
+    found = [np.zeros((model.card.channels[sensor], 0), np.float32)]
     for window in _spread(rasters):
         bands, mask = reader.read(window)
         images, _ = model.prepare({sensor: bands[None]}, {sensor: mask[None]})

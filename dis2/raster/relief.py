@@ -1,5 +1,6 @@
 """Heights relative to what lies around them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 Array = NDArray[Any]
+
+
+def heights(bands: Array, valid: Array, radii: Sequence[int]) -> Array:
+    """Bands [C, h, w] as they are (radius 0) and relative to what lies around, for each radius in turn: [C * radii, h, w].
+
+    Beside how high the land is, its slopes are small: a network sees them only where they are a band of their own.
+    """
+    return np.concatenate([relief(bands, valid, radius) if radius else bands for radius in radii])
 
 
 def relief(bands: Array, valid: Array, radius: int) -> Array:

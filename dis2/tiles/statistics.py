@@ -16,7 +16,7 @@ from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.raster.grid import Window
 from dis2.raster.moments import Moments, moments, parts
-from dis2.raster.relief import relief
+from dis2.raster.relief import heights
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split, labels_used
 from dis2.tiles.store import Store, open_store, store_path
@@ -53,9 +53,7 @@ def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments],
     found = {}
     for sensor in data.in_order(store.sensors):
         bands, valid = store.image(sensor, window)
-        if radius := data.sensors[sensor].relief:
-            bands = relief(bands, valid & here, radius)
-        found[sensor] = moments(bands, valid & here)
+        found[sensor] = moments(heights(bands, valid & here, data.sensors[sensor].relief), valid & here)
     labels = store.labels(window)[labels_used(data, store.scene, "train", window, store.grid.height, store.grid.width)]
     return found, np.bincount(labels[labels != IGNORE], minlength=len(data.classes))
 
@@ -79,13 +77,14 @@ def _written(
                 "std": np.where(moment.std > 0, moment.std, 1.0).tolist(),
                 "low": moment.low.tolist(),
                 "high": moment.high.tolist(),
-                "relief": data.sensors[sensor].relief,
+                "relief": list(data.sensors[sensor].relief),
             }
             for sensor, moment in total.items()
             if moment is not None
         },
         "classes": {name: int(count) for name, count in zip(data.classes, counts, strict=True)},
         "resolution": grid.resolution if grid.crs else None,
+        "split": data.split.model_dump(mode="json"),
         "stores": {scene: digest_of(store.path) for scene, store in stores.items()},
     }
 

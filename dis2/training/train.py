@@ -31,6 +31,7 @@ from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import read_statistics
+from dis2.tiles.store import store_path
 from dis2.training.calibrate import temperatures
 from dis2.training.devices import started
 from dis2.training.events import Events
@@ -75,7 +76,7 @@ def train(
     torch.set_num_threads(settings.threads)
     fabric = started(settings.devices)
     way = method_of(method)
-    told = _statistics(statistics, data)
+    told = _statistics(statistics, data, tiles)
     if unknown := settings.speckle.keys() - data.sensors.keys():
         raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
     if relative := [sensor for sensor in settings.speckle if data.sensors[sensor].relative]:
@@ -83,7 +84,7 @@ def train(
             f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
         )
     data = _shown(data, method, way, combination)
-    sensors, speckle = {sensor: spec.bands for sensor, spec in data.sensors.items()}, _speckle(settings, data)
+    sensors, speckle = {sensor: spec.channels for sensor, spec in data.sensors.items()}, _speckle(settings, data)
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
@@ -164,16 +165,22 @@ def _shown(data: Data, method: str, way: Method, combination: str | None) -> Dat
         raise UserError(f"--combination {combination}: {error}") from None
 
 
-def _statistics(path: Path, data: Data) -> dict[str, Any]:
-    """The training pixels' statistics, if they are of the same sensors and classes."""
+def _statistics(path: Path, data: Data, tiles: Path) -> dict[str, Any]:
+    """The training pixels' statistics, if they are of the same sensors and classes, and of these very pixels."""
     told = read_statistics(path)
-    has = {sensor: (len(one["mean"]), one["relief"]) for sensor, one in told["sensors"].items()}
-    if has != {sensor: (spec.bands, spec.relief) for sensor, spec in data.sensors.items()} or set(told["classes"]) != set(
+    has = {sensor: (len(one["mean"]), tuple(one["relief"])) for sensor, one in told["sensors"].items()}
+    if has != {sensor: (spec.channels, spec.relief) for sensor, spec in data.sensors.items()} or set(told["classes"]) != set(
         data.classes
     ):
         raise UserError(
             f"{path}: made for other sensors, bands, relief or classes than the config's; run `dis2 statistics` again"
         )
+    scenes = data.scenes_of("train")
+    if set(told["stores"]) != set(scenes) or told["split"] != data.split.model_dump(mode="json"):
+        raise UserError(f"{path}: made of other scenes, or another split, than the config's; run `dis2 statistics` again")
+    for scene in scenes:
+        if told["stores"][scene] != digest_of(store_path(tiles, scene)):
+            raise UserError(f"{path}: made before {store_path(tiles, scene)} was cut as it is; run `dis2 statistics` again")
     return told
 
 

@@ -20,7 +20,7 @@ def card(method="teacher", **changes):
     told = {"sensors": SENSORS, "rasters": {s: {"bands": b} for s, b in SENSORS.items()}, "reference": "eye", "resolution": 1.0}
     told |= {"classes": CLASSES, "colors": ("#000000",) * 3, "settings": TINY, "seed": 0, "parameters": 1}
     seen = {"mean": 10.0, "std": 2.0, "low": 0.0, "high": 100.0}
-    told |= {"statistics": {s: {k: [v] * b for k, v in seen.items()} | {"relief": 0} for s, b in SENSORS.items()}}
+    told |= {"statistics": {s: {k: [v] * b for k, v in seen.items()} | {"relief": [0]} for s, b in SENSORS.items()}}
     return Card(method=method, **(told | {"validation": {"eye": 0.1 + 0.2}, "training": {}, "provenance": {}} | changes))
 
 

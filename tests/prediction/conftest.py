@@ -17,10 +17,19 @@ def model(monkeypatch):
 
     def use(kernel=1, **changes):
         told = {"mean": 50.0, "std": 20.0, "low": 0.0, "high": 100.0}
-        statistics = {sensor: {key: [value] * bands for key, value in told.items()} for sensor, bands in BANDS.items()}
+        statistics = {
+            sensor: {key: [value] * bands for key, value in told.items()} | {"relief": [0]} for sensor, bands in BANDS.items()
+        }
         colors = ("#0000ff", "#00ff00", "#888888", "#aa5500")
         rasters = {sensor: Sensor(bands=bands) for sensor, bands in BANDS.items()}
-        card = {"sensors": BANDS, "rasters": rasters, "reference": "eye", "resolution": 1.0, "temperatures": {}}
+        card = {
+            "sensors": BANDS,
+            "channels": BANDS,
+            "rasters": rasters,
+            "reference": "eye",
+            "resolution": 1.0,
+            "temperatures": {},
+        }
         card |= {"classes": CLASSES, "colors": colors, "statistics": statistics} | changes
         made = Model(Network(kernel).eval(), SimpleNamespace(**card))
         monkeypatch.setattr(predict, "load", lambda folder: made)

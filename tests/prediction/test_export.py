@@ -9,6 +9,8 @@ import torch
 
 import dis2
 from dis2.cli import main
+from dis2.config.data import Sensor
+from dis2.models.inputs import standardised
 from dis2.prediction import export
 from dis2.raster import relief
 from tests.models.rivals.test_specialist import saved
@@ -64,6 +66,17 @@ def test_heights_are_taken_relative_to_their_surroundings_as_in_training():
     bands[:, ~valid] = np.nan
     found = export.relief(torch.from_numpy(bands)[None], torch.from_numpy(valid)[None, None], 6)[0]
     np.testing.assert_allclose(found, relief.relief(bands, valid, 6), atol=1e-4)
+
+
+def test_what_a_program_makes_of_heights_is_what_training_saw():
+    rng = np.random.default_rng(0)
+    bands, valid = rng.normal(100, 9, (1, 2, 40, 23)).astype(np.float32), rng.random((1, 40, 23)) > 0.3
+    told = {"mean": [100.0, 90.0, 1.0, 0.0], "std": [9.0, 8.0, 3.0, 2.0], "relief": [0, 6]}
+    prepared = export.Prepared(Sensor(bands=2, kind="surface", relief=(0, 6)), told)
+    found, _ = prepared(torch.from_numpy(bands), torch.from_numpy(valid)[:, None])
+    expected = standardised(bands, valid, told, torch.device("cpu"))
+    assert found.shape == (1, 4, 40, 23)
+    np.testing.assert_allclose(*(np.where(valid[:, None], it, 0) for it in (found, expected)), atol=1e-4)
 
 
 @pytest.mark.parametrize(

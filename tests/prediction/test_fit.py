@@ -61,7 +61,7 @@ def test_values_that_hardly_vary_are_told_of(model, files, tmp_path, capsys):
 def test_values_are_judged_as_the_network_takes_them(model, files, tmp_path, capsys):
     """Heights a thousand metres above those of training are the same to a model that takes their relief."""
     made = model()
-    made.card.statistics["relief"] |= {"relief": 8, "low": [-100.0], "high": [100.0], "mean": [0.0]}
+    made.card.statistics["relief"] |= {"relief": [8], "low": [-100.0], "high": [100.0], "mean": [0.0]}
     higher = rescaled(tmp_path / "higher.tif", files["relief"][0], 1, 1000)
     predict_files(tmp_path, {"relief": [higher]}, tmp_path / "map.tif")
     assert "warning" not in capsys.readouterr().err

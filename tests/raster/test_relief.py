@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dis2.raster.relief import relief
+from dis2.raster.relief import heights, relief
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
@@ -29,3 +29,10 @@ def test_the_height_of_the_land_makes_no_difference():
 
 def test_where_nothing_is_valid_there_is_no_relief():
     assert not relief(np.full((1, 4, 4), np.nan), np.zeros((4, 4), bool), 2).any()
+
+
+def test_heights_and_their_relief_are_bands_beside_each_other():
+    bands, valid = np.random.default_rng(0).normal(900, 9, (2, 8, 9)).astype(np.float32), np.ones((8, 9), bool)
+    found = heights(bands, valid, (0, 3, 1))
+    assert np.array_equal(found[:2], bands) and found.dtype == np.float32
+    assert np.array_equal(found[2:4], relief(bands, valid, 3)) and np.array_equal(found[4:], relief(bands, valid, 1))

@@ -91,7 +91,7 @@ def test_a_sensor_with_relief_is_measured_as_the_network_sees_it(tmp_path):
     found = told(data_of(scenes(a="train"), sensors), tmp_path)["sensors"]["lidar"]
     wanted = relief(images["lidar"], valid["lidar"], 5)[0][valid["lidar"]]
     assert (
-        found["relief"] == 5
+        found["relief"] == [5]
         and found["mean"] == pytest.approx([wanted.mean()], abs=1e-4)
         and found["std"] == pytest.approx([wanted.std()], rel=1e-4)
     )

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from dis2 import load
 from dis2.config.data import Sensor
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
@@ -15,10 +16,11 @@ from dis2.models.files import read_card
 from dis2.models.registry import method_of
 from dis2.raster.grid import Window
 from dis2.tiles.split import in_split
+from dis2.tiles.statistics import statistics
 from dis2.training.curves import draw
 from dis2.training.loop import Loop
 from dis2.training.train import _speckle, _steps
-from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, write
+from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, unchanged, write
 
 
 def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, model):
@@ -78,7 +80,8 @@ def test_a_specialist_is_the_teacher_s_training_with_exactly_its_sensors(tiles, 
         images, valid, labels = scene(name, seed)
         others = {"echo"} & set(images)
         write(poisoned, name, images | {s: images[s] * np.nan for s in others}, valid | {s: ~valid[s] for s in others}, labels)
-    folders = [trained(it, "specialist", tmp_path / f"model-{it.name}", combination="eye+relief") for it in (tiles, poisoned)]
+    both = tiles, unchanged(poisoned)
+    folders = [trained(it, "specialist", tmp_path / f"model-{it.name}", combination="eye+relief") for it in both]
     one, other = (load_file(folder / "weights.safetensors") for folder in folders)
     assert all(torch.equal(one[name], other[name]) for name in one)
     card = read_card(folders[0])
@@ -121,12 +124,14 @@ def test_test_blocks_are_not_read(tiles, tmp_path):
     described = data(scenes=scenes, split=blocks)
     test = in_split(described, "ant", "test", Window(0, 0, *SIZE), *SIZE)
     assert 0.1 < test.mean() < 0.6
-    poisoned = shutil.copytree(tiles, tmp_path / "poisoned")
+    clean, poisoned = (shutil.copytree(tiles, tmp_path / name) for name in ("clean", "poisoned"))
     images, valid, labels = scene("ant", 0)
     images = {s: np.where(test, np.float32(np.nan), x) for s, x in images.items()}
     valid = {s: np.where(test, ~v, v) for s, v in valid.items()}
     write(poisoned, "ant", images, valid, np.where(test, (labels + 1) % len(CLASSES), labels).astype(np.uint8))
-    models = [trained(it, "teacher", tmp_path / f"model-{it.name}", data=described) for it in (tiles, poisoned)]
+    for folder in (clean, poisoned):
+        statistics(described, folder, folder / "statistics.json")
+    models = [trained(it, "teacher", tmp_path / f"model-{it.name}", data=described) for it in (clean, poisoned)]
     clean, other = (load_file(model / "weights.safetensors") for model in models)
     assert all(torch.equal(clean[name], other[name]) for name in clean)
 
@@ -162,6 +167,7 @@ def test_a_rival_gets_the_steps_of_teacher_and_student_together_unless_it_starts
         ),
         ("teacher", {"data": data(SENSORS | {"echo": 3})}, "statistics.json: made for other sensors, bands"),
         ("teacher", {"data": data(classes=["a", "b", "c"])}, "statistics.json: made for other sensors, bands"),
+        ("teacher", {"data": data(split={"labels": 0.5})}, "statistics.json: made of other scenes, or another split"),
         (
             "dis2",
             {"teacher": "teacher", "data": data(dict(reversed(SENSORS.items())))},
@@ -175,6 +181,23 @@ def test_what_does_not_fit_is_one_clear_line_and_no_file(method, changes, said, 
     with pytest.raises(UserError, match=said) as error:
         trained(tiles, method, tmp_path / "out", **changes)
     assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+def test_a_network_is_shown_heights_with_their_relief_and_told_of_as_one_band(tiles, tmp_path):
+    """Relief beside heights is a band more for the network, and none for who gives it rasters."""
+    folder, plain = shutil.copytree(tiles, tmp_path / "tiles"), data()
+    sensors = plain.sensors | {"relief": Sensor(bands=1, kind="surface", relief=(0, 3))}
+    described = plain.model_copy(update={"sensors": sensors})
+    statistics(described, folder, folder / "statistics.json")
+    out = trained(folder, "teacher", tmp_path / "model", data=described)
+    card, known = read_card(out), read_card(out).statistics["relief"]
+    assert card.sensors == SENSORS and card.channels == SENSORS | {"relief": 2} and known["relief"] == [0, 3]
+    assert len(known["mean"]) == 2 and abs(known["mean"][1]) < 0.1 < known["std"][1]
+    assert load_file(out / "weights.safetensors")["encoders.relief.stem.0.weight"].shape[1] == 3
+    rasters = {sensor: np.ones((bands, 32, 32), np.float32) for sensor, bands in SENSORS.items()}
+    assert load(out).predict(rasters).classes.shape == (32, 32)
+    with pytest.raises(UserError, match="made for other sensors, bands, relief or classes"):
+        trained(folder, "teacher", tmp_path / "other")
 
 
 def test_a_teacher_of_other_statistics_is_refused(tiles, teacher, tmp_path):

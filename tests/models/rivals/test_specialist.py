@@ -100,7 +100,7 @@ def test_a_specialist_that_is_missing_is_one_clear_line(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"classes": ("tree", "water", "soil")}, {"statistics": {"eye": {"mean": [0.0] * 4, "std": [2.0] * 4, "relief": 0}}}],
+    [{"classes": ("tree", "water", "soil")}, {"statistics": {"eye": {"mean": [0.0] * 4, "std": [2.0] * 4, "relief": [0]}}}],
 )
 def test_specialists_that_do_not_fit_together_are_refused(tmp_path, changes):
     with pytest.raises(UserError, match=r"eye: made of other classes or statistics than eye\+echo\+relief; train it again"):
