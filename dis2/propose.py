@@ -21,6 +21,8 @@ FEW, SHOWN = 40, 12
 """Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
 STEPS, TIMED = (300, 600), 64
 """Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
+HILLY, RELIEF = 100, 4
+"""Metres between the lowest and the highest land from which on its slopes are told apart, and within how many pixels."""
 UNTOLD = (-9999.0, -32768.0, -32767.0, 65535.0)
 """Extremes that are seldom measurements."""
 
@@ -95,9 +97,14 @@ def _sensor(group: Group) -> list[str]:
         notes.append(f"0 in all bands in up to {zeros:.0%} of a file: if that is no measurement, add nodata: 0, unmeasured: all")
     if len(every) > 1 and {(one.dtype, one.low, one.high) for one in every} == {("uint8", 0, 255)}:
         notes.append("every file spans 0 to 255: if each was stretched by itself, add relative: true")
-    if is_height(files[0]) and untold is None and high > 9000:
-        options.append("scaling: {factor: 0.01, unit: m}")
-        notes.append("taken for centimetres")
+    if is_height(files[0]) and untold is None:
+        unit = 0.01 if high > 9000 else 1
+        if unit != 1:
+            options.append("scaling: {factor: 0.01, unit: m}")
+            notes.append("taken for centimetres")
+        if (high - low) * unit > HILLY:
+            options.append(f"relief: [0, {RELIEF}]")
+            notes.append("slopes are small beside such heights: shown as a band of their own")
     if any(one.alpha for one in every):
         notes.append("its alpha band tells what is measured")
     first = files[0]

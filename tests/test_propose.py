@@ -127,8 +127,18 @@ def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path
     (scene,) = run.data.scenes.values()
     assert [file[-7:] for file in scene.sensors["sat"]] == ["_B2.tif", "_B3.tif", "_B4.tif", "B10.tif"]
     (height,) = (sensor for sensor in run.data.sensors.values() if sensor.kind == "surface")
-    assert height.scaling.factor == 0.01 and "taken for centimetres" in text
+    assert height.scaling.factor == 0.01 and "taken for centimetres" in text and height.relief == (0,)
     assert run.data.split.by == "block" and run.data.split.size**2 * 30 < 128**2 < run.data.split.size**2 * 128
+
+
+@pytest.mark.parametrize(("steep", "relief"), [(0.5, (0,)), (9.0, (0, 4))])
+def test_hills_are_shown_with_their_slopes(tmp_path, steep, relief):
+    image = np.random.default_rng(0).integers(1, 9000, (3, 128, 128), dtype="uint16")
+    raster(tmp_path / "in" / "sat.tif", image)
+    raster(tmp_path / "in" / "dem.tif", 1000 + steep * np.indices((1, 128, 128))[2].astype("float32"))
+    raster(tmp_path / "in" / "landcover.tif", land(np.random.default_rng(1), 128).astype("uint8"))
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert [sensor.relief for sensor in run.data.sensors.values() if sensor.kind == "surface"] == [relief]
 
 
 def test_potsdam_as_it_is_unpacked_is_three_sensors_by_tile(tmp_path):

@@ -30,6 +30,7 @@ def test_zion_is_proposed_as_what_it_is_and_prepared(source):
         "landsat8": (4, "image"),
         "srtm_elevation": (1, "surface"),
     }
+    assert run.data.sensors["srtm_elevation"].relief == (0, 4)
     assert len(run.data.classes) == 8 and run.data.split.by == "block" and run.grid.reference == "landsat8"
     ran = source.run("-k", "prepare", config="mine.yaml")
     assert ran.returncode == 0, ran.stdout
