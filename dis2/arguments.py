@@ -3,8 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any, NoReturn
+
+from dis2.errors import UserError
+
+
+class Settings:
+    """The sections that a stage asks for, from `--settings` (their JSON, perhaps in parts) or from a whole config."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.told, self.config = arguments.settings, arguments.config
+        self.run: Any = None
+
+    def __call__(self, name: str) -> Any:
+        from dis2.config.run import read_run, section
+
+        if self.told is None:
+            from dis2.models.registry import METHODS
+
+            self.run = self.run or read_run([self.config], METHODS)
+            return getattr(self.run, name)
+        parts = [part[name] for part in map(_sections, self.told) if name in part]
+        if not parts:
+            raise UserError(f"--settings: {name}: missing; this stage reads that section")
+        return section(name, parts[0] if len(parts) == 1 else {key: value for part in parts for key, value in part.items()})
+
+
+def _sections(told: str) -> dict[str, Any]:
+    try:
+        given = json.loads(Path(told[1:]).read_text(encoding="utf-8") if told.startswith("@") else told)
+    except OSError as error:
+        raise UserError(f"--settings {told}: cannot be read ({error.strerror}); run the workflow, which writes it") from None
+    except ValueError as error:
+        raise UserError(f"--settings: not JSON ({error}); give the sections as JSON, or use --config FILE") from None
+    return given if isinstance(given, dict) else {}
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,7 +81,8 @@ class Stages:
             source.add_argument(
                 "--settings",
                 metavar="JSON",
-                help="only the sections that this stage reads, or @FILE with them (the workflow gives them)",
+                action="append",
+                help="only the sections that this stage reads, or @FILE with them (the workflow gives them, in parts)",
             )
         return Stage(it)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,36 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dis2 import __version__
-from dis2.arguments import Instead, Parser, Stages, count
+from dis2.arguments import Instead, Parser, Settings, Stages, count
 from dis2.errors import UserError
-
-
-class Settings:
-    """The sections that a stage asks for, from `--settings` (JSON of those sections) or from a whole config file."""
-
-    def __init__(self, arguments: argparse.Namespace):
-        self.json, self.config = arguments.settings, arguments.config
-        self.run: Any = None
-
-    def __call__(self, name: str) -> Any:
-        from dis2.config.run import read_run, section
-
-        if self.json is None:
-            from dis2.models.registry import METHODS
-
-            self.run = self.run or read_run([self.config], METHODS)
-            return getattr(self.run, name)
-        try:
-            given = json.loads(Path(self.json[1:]).read_text(encoding="utf-8") if self.json.startswith("@") else self.json)
-        except OSError as error:
-            raise UserError(
-                f"--settings {self.json}: cannot be read ({error.strerror}); run the workflow, which writes it"
-            ) from None
-        except ValueError as error:
-            raise UserError(f"--settings: not JSON ({error}); give the sections as JSON, or use --config FILE") from None
-        if not isinstance(given, dict) or name not in given:
-            raise UserError(f"--settings: {name}: missing; this stage reads that section")
-        return section(name, given[name])
 
 
 def simulate(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -399,5 +370,5 @@ def main(words: list[str] | None = None) -> int:
         sys.stderr.write(told)  # at once: other stages may write there too
         return 2
     except KeyboardInterrupt:
-        print(f"dis2 {arguments.stage}: interrupted; run the same command again to go on", file=sys.stderr)
+        print(f"dis2 {arguments.stage}: interrupted; run the same command again", file=sys.stderr)
         return 130

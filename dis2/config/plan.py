@@ -15,7 +15,7 @@ from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, S
 from dis2.config.model import STUDENT_PARTS
 from dis2.config.packed import packed
 from dis2.config.run import Run
-from dis2.config.training import DISTILLATION_TERMS
+from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, TrainingSettings
 from dis2.errors import UserError
 from dis2.files import on_disk, whole
 
@@ -143,7 +143,7 @@ class Plan:
 
     def training_settings(self, method: str) -> str:
         """The scenes to learn from and the recipe, with what other methods alone have of it as if it were not in the config."""
-        model, training = self.run.model, self.run.training
+        model, training = self.run.model, self.run.training.without(*INDIFFERENT)
         if method != "dis2":
             model, training = model.without(*STUDENT_PARTS), training.without("distillation")
         if method not in self.from_teacher:
@@ -152,6 +152,11 @@ class Plan:
         if method == "teacher":
             training = training.without("student_steps")
         return self._told(data=self._scenes_of("train", "validation"), model=model, training=training)
+
+    def indifferent_settings(self) -> str:
+        """What a training is told besides, of which nothing that it makes depends."""
+        kept = self.run.training.model_fields_set.intersection(INDIFFERENT)
+        return self._told(training=TrainingSettings(**{name: getattr(self.run.training, name) for name in kept}))
 
     def _scenes_of(self, *splits: str) -> Data:
         return _fileless(_plain(self.data), self.data.scenes_of(*splits))

@@ -25,6 +25,10 @@ class LossWeights(Section):
     disentanglement: float = Field(0.1, ge=0, description="compensated features no more like their source than the teacher's are")
 
 
+INDIFFERENT = ("cache", "cache_mb", "workers", "save_every", "tensorboard")
+"""Settings by which the same tiles come another way, or are told of elsewhere: no result changes, nothing trains again."""
+
+
 class TrainingSettings(Section):
     """A budget is steps x batch tiles; rivals get the teacher's steps on top of the student's."""
 

@@ -19,7 +19,7 @@ from dis2 import __version__
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.data import Data
 from dis2.config.model import STUDENT_PARTS, ModelSettings
-from dis2.config.training import TrainingSettings
+from dis2.config.training import INDIFFERENT, TrainingSettings
 from dis2.device import device
 from dis2.errors import UserError
 from dis2.files import check_folder, check_writable, digest, whole
@@ -41,8 +41,6 @@ from dis2.training.validate import Scorer, mious
 
 TILES = "tiles"
 """The folder beside a state in which scenes are kept unpacked."""
-SAME_TILES = {"cache", "cache_mb", "workers", "tensorboard"}
-"""Settings by which the same tiles come another way, or are told of elsewhere: a training goes on with others."""
 WAITING = 0.05
 """The share of the time without tiles from which on it is said."""
 
@@ -107,7 +105,7 @@ def train(
         scorer, windows = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
     provenance = _provenance(way, scenes, tiles, data, teacher, origin)
     same = [
-        settings.model_dump(exclude=SAME_TILES),
+        settings.model_dump(exclude={*INDIFFERENT}),
         model.model_dump(),
         data.split.model_dump(),
         list(sensors),

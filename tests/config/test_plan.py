@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dis2.cli import Settings
+from dis2.arguments import Settings
 from dis2.config.plan import Plan
 from dis2.config.run import read_run, section
 from dis2.errors import UserError
@@ -89,6 +89,7 @@ def put(path: str, value: Any):
         (put("training", {"student_steps": 5}), TRAININGS - {"train teacher"}),
         (put("training", {"teacher_steps": 5}), TRAININGS),
         (put("training", {"distillation": True}), {"train dis2"}),
+        (put("training", {"workers": 2, "cache": "disk", "cache_mb": 9, "save_every": 7, "tensorboard": True}), set()),
         (put("model", {"width": 8}), TRAININGS),
         (put("model", {"compensation": False, "certainty": True}), {"train dis2"}),
         (put("evaluation", {"bins": 20}), {"evaluate"}),
@@ -102,6 +103,13 @@ def put(path: str, value: Any):
 )
 def test_a_change_is_told_to_those_whom_it_concerns(change, told):
     assert changed(change) == told
+
+
+def test_a_training_is_told_of_what_changes_no_result_in_another_part():
+    it = plan(put("training", {"workers": 2, "batch": 16}))
+    told = Settings(Namespace(settings=[it.training_settings("teacher"), it.indifferent_settings()], config=None))("training")
+    assert (told.workers, told.batch) == (2, 16)
+    assert json.loads(it.indifferent_settings()) == {"training": {"workers": 2}}
 
 
 def test_a_change_of_the_grid_is_told_to_every_scene():
@@ -212,7 +220,7 @@ def test_settings_too_long_for_a_command_line_go_through_a_file_of_their_own(tmp
     assert told != plan(lambda config: (chips(config), put("grid", {"pixels": True, "reference": "eye"})(config))).scene_settings(
         "all", "grid"
     )
-    data = Settings(Namespace(settings=told, config=None))("data")
+    data = Settings(Namespace(settings=[told], config=None))("data")
     assert len(data.scenes["all"].chips) == 2000 and len(it.split_settings(["train"])) < 1000
     whole = (tmp_path / told[1:]).read_text()
     (tmp_path / told[1:]).write_text(whole.replace("vh.tif", "vv.tif"))

@@ -136,7 +136,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path, processes):
     _, err = running.communicate()
     said = [line for line in err.splitlines() if not line.startswith("tile bog")]
     assert running.returncode == 130 and left(bog[-1]) == []
-    assert said == ["dis2 tile: interrupted; run the same command again to go on"]
+    assert said == ["dis2 tile: interrupted; run the same command again"]
 
 
 def test_a_run_that_is_killed_leaves_no_store_and_the_next_one_is_clean(tmp_path):

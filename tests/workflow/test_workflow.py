@@ -150,6 +150,11 @@ def test_an_edit_of_the_losses_trains_again_and_tiles_nothing(done):
     )
 
 
+def test_how_tiles_come_to_a_training_changes_none_of_its_results_and_trains_nothing_again(done):
+    done.edit("config/tiny.yaml", "  save_every: 3\n", "  save_every: 4\n  workers: 1\n  cache: disk\n")
+    assert done.planned() == {}
+
+
 def test_an_edit_of_the_report_writes_only_the_report(done):
     done.edit("dis2/report/page.py")
     assert set(done.planned()) == REPORT

@@ -13,6 +13,7 @@ CHOICE = os.environ.get("DIS2_GPU", "")  # 1: the CUDA build; 0: no GPU is asked
 TRAIN_ENV = "../envs/train-gpu.yaml" if CHOICE == "1" else "../envs/train.yaml"
 GPUS = 0 if CHOICE == "0" else 1
 NAME = r"[\w.-]+"  # of a scene; a pattern of thousands of them would be gone through for each of their files
+INDIFFERENT = PLAN.indifferent_settings()  # in no params: what changes no result trains nothing again
 code = cache(fingerprint)
 scene_settings = cache(PLAN.scene_settings)
 

@@ -45,8 +45,8 @@ rule train:
     message:
         "Training {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "trap : TERM; python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --tiles {params.tiles:q} --statistics {input.statistics:q} {params.options:q}"
+        "trap : TERM; python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --settings {INDIFFERENT:q}"
+        " --seed {wildcards.seed} --tiles {params.tiles:q} --statistics {input.statistics:q} {params.options:q}"
         " --state {params.state:q} --out {params.model:q} 2>&1 | (trap '' TERM; exec tee -i {log:q})"
 
 
@@ -111,6 +111,6 @@ rule distill:
     message:
         "Distilling the student, seed {wildcards.seed}"
     shell:
-        "trap : TERM; python -m dis2 distill --settings {params.settings:q} --seed {wildcards.seed} --teacher {params.teacher:q}"
-        " --tiles {params.tiles:q} --statistics {input.statistics:q}"
+        "trap : TERM; python -m dis2 distill --settings {params.settings:q} --settings {INDIFFERENT:q}"
+        " --seed {wildcards.seed} --teacher {params.teacher:q} --tiles {params.tiles:q} --statistics {input.statistics:q}"
         " --state {params.state:q} --out {params.model:q} 2>&1 | (trap '' TERM; exec tee -i {log:q})"
