@@ -13,7 +13,6 @@ CHOICE = os.environ.get("DIS2_GPU", "")  # 1: the CUDA build; 0: no GPU is asked
 TRAIN_ENV = "../envs/train-gpu.yaml" if CHOICE == "1" else "../envs/train.yaml"
 GPUS = 0 if CHOICE == "0" else 1
 NAME = r"[\w.-]+"  # of a scene; a pattern of thousands of them would be gone through for each of their files
-INDIFFERENT = PLAN.indifferent_settings()  # in no params: what changes no result trains nothing again
 code = cache(fingerprint)
 scene_settings = cache(PLAN.scene_settings)
 
@@ -26,6 +25,11 @@ def results(path):
 def growing(megabytes):
     """Memory, and more of it at each attempt: the one before may have failed for want of it."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def indifferent(wildcards, output):
+    """A params function: settings of no consequence. Since it takes the output, Snakemake does not compare what it gives."""
+    return PLAN.indifferent_settings()
 
 
 def parent(path):

@@ -36,6 +36,7 @@ rule train:
         gpu=GPUS,
     params:
         settings=lambda wildcards: plan().training_settings(wildcards.method),
+        indifferent=indifferent,
         tiles=lambda wildcards, input: parent(input.stores[0]),
         options=lambda wildcards, input: ["--teacher", parent(input.teacher[0])] if input.teacher else [],
         state=results("state/{method}/{seed}"),
@@ -45,7 +46,7 @@ rule train:
     message:
         "Training {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "trap : TERM; python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --settings {INDIFFERENT:q}"
+        "trap : TERM; python -m dis2 train {wildcards.method:q} --settings {params.settings:q} --settings {params.indifferent:q}"
         " --seed {wildcards.seed} --tiles {params.tiles:q} --statistics {input.statistics:q} {params.options:q}"
         " --state {params.state:q} --out {params.model:q} 2>&1 | (trap '' TERM; exec tee -i {log:q})"
 
@@ -102,6 +103,7 @@ rule distill:
         gpu=GPUS,
     params:
         settings=lambda wildcards: plan().training_settings("dis2"),
+        indifferent=indifferent,
         tiles=lambda wildcards, input: parent(input.stores[0]),
         teacher=lambda wildcards, input: parent(input.teacher[0]),
         state=results("state/dis2/{seed}"),
@@ -111,6 +113,6 @@ rule distill:
     message:
         "Distilling the student, seed {wildcards.seed}"
     shell:
-        "trap : TERM; python -m dis2 distill --settings {params.settings:q} --settings {INDIFFERENT:q}"
+        "trap : TERM; python -m dis2 distill --settings {params.settings:q} --settings {params.indifferent:q}"
         " --seed {wildcards.seed} --teacher {params.teacher:q} --tiles {params.tiles:q} --statistics {input.statistics:q}"
         " --state {params.state:q} --out {params.model:q} 2>&1 | (trap '' TERM; exec tee -i {log:q})"
