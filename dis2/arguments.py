@@ -28,7 +28,8 @@ class Settings:
         parts = [part[name] for part in map(_sections, self.told) if name in part]
         if not parts:
             raise UserError(f"--settings: {name}: missing; this stage reads that section")
-        return section(name, parts[0] if len(parts) == 1 else {key: value for part in parts for key, value in part.items()})
+        whole = {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+        return section(name, whole if all(isinstance(part, dict) for part in parts) else parts[-1])
 
 
 def _sections(told: str) -> dict[str, Any]:

@@ -36,11 +36,16 @@ Name = Annotated[str, Field(strict=True), AfterValidator(_plain)]
 SensorName = Annotated[Name, AfterValidator(_not_reserved)]
 
 
-def _one_is_a_list(files: Any) -> Any:
-    return {sensor: (it,) if isinstance(it, str) else it for sensor, it in files.items()} if isinstance(files, dict) else files
+def _listed(one: Any) -> Any:
+    return (one,) if isinstance(one, str | int) else one
 
 
-FilesBySensor = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_one_is_a_list)]
+def one_or_more(kind: Any) -> BeforeValidator:
+    """For a list of this kind: one alone may stand without a list."""
+    return BeforeValidator(_listed, json_schema_input_type=kind | tuple[kind, ...])
+
+
+FilesBySensor = dict[str, Annotated[tuple[str, ...], one_or_more(str)]]
 """Lists of files, or patterns of them; one alone may stand without a list."""
 
 SplitName = Literal["train", "validation", "test"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
-from dis2.config.base import FilesBySensor, Name, Section, SensorName, SplitName
+from dis2.config.base import FilesBySensor, Name, Section, SensorName, SplitName, one_or_more
 from dis2.config.listing import Listing
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -24,11 +24,6 @@ NETWORK = "not a plain file; data.allow: [network] lets URLs and GDAL's /vsi pat
 def on_network(file: str) -> bool:
     """Is it a URL, or one of GDAL's virtual paths, which may stand for one?"""
     return "://" in file or file.startswith("/vsi")
-
-
-def _listed(one: Any) -> Any:
-    """A number alone is a list of one."""
-    return (one,) if isinstance(one, int) else one
 
 
 class Scaling(Section):
@@ -69,7 +64,7 @@ class Sensor(Section):
     kind: Literal["image", "surface"] = Field(
         "image", description="surface: heights, registered to surfaces by Nuth and Kääb (the first one, if the reference is none)"
     )
-    relief: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed)] = Field(
+    relief: Annotated[tuple[Annotated[int, Field(ge=0)], ...], one_or_more(int)] = Field(
         (0,),
         min_length=1,
         description="take heights relative to their mean within this many pixels (0: as they are); of several, each as a band",
@@ -143,7 +138,12 @@ class Labels(Section):
     )
 
 
-Labelled = Annotated[Labels | None, BeforeValidator(lambda labels: {"file": labels} if isinstance(labels, str) else labels)]
+Labelled = Annotated[
+    Labels | None,
+    BeforeValidator(
+        lambda labels: {"file": labels} if isinstance(labels, str) else labels, json_schema_input_type=str | Labels | None
+    ),
+]
 """A path alone is labels, too."""
 
 
@@ -231,7 +231,7 @@ class Data(Section):
     source: str = Field("", description="where the rasters can be had: told where one of them is missing")
     split: Split = Field(Split(), description="by scene, or by block with a gap")
 
-    @field_validator("classes", mode="before")
+    @field_validator("classes", mode="before", json_schema_input_type=tuple[str, ...] | dict[Name, ClassLabel])
     @classmethod
     def _a_list_is_enough(cls, classes: Any) -> Any:
         if isinstance(classes, list):

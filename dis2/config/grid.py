@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dis2.config.base import Section
 from dis2.config.registration import Registration
@@ -19,13 +19,17 @@ class GridSettings(Section):
     resolution: float | None = Field(None, gt=0, description="the side of a pixel in units of the CRS")
     registration: Registration = Field(Registration(), description="how misregistration between sensors is found")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _pixels_is_a_word(cls, value: Any) -> Any:
-        return {"pixels": True} if value == "pixels" else value
-
     @model_validator(mode="after")
     def _crs_and_resolution(self) -> GridSettings:
         if self.crs and not self.resolution:
             raise ValueError("resolution: missing; an explicit crs needs the side of a pixel in its units")
         return self
+
+
+GridOrPixels = Annotated[
+    GridSettings,
+    BeforeValidator(
+        lambda grid: {"pixels": True} if grid == "pixels" else grid, json_schema_input_type=Literal["pixels"] | GridSettings
+    ),
+]
+"""The word alone is a grid, too."""

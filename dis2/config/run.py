@@ -19,7 +19,7 @@ from dis2.combinations import combinations, name_of, parse
 from dis2.config.base import Section
 from dis2.config.data import SPLITS, Chip, Data, Scene, on_network
 from dis2.config.evaluation import EvaluationSettings
-from dis2.config.grid import GridSettings
+from dis2.config.grid import GridOrPixels, GridSettings
 from dis2.config.listing import Listing, scenes_of
 from dis2.config.model import ModelSettings
 from dis2.config.prediction import PredictionSettings
@@ -40,7 +40,7 @@ class Run(Section):
     )
     data: Data
     simulate: Simulate | None = Field(None, description="makes the scenes itself: the built-in landscape")
-    grid: GridSettings = Field(GridSettings(), description="`pixels`, or how sensors come to one grid")
+    grid: GridOrPixels = Field(GridSettings(), description="`pixels`, or how sensors come to one grid")
     preparation: Preparation = Field(Preparation(), description="where rasters are prepared; changes no result")
     model: ModelSettings = Field(ModelSettings(), description="the networks' size")
     training: TrainingSettings = Field(TrainingSettings(), description="the recipe that all methods share")

@@ -15,7 +15,8 @@ def heights(bands: Array, valid: Array, radii: Sequence[int]) -> Array:
 
     Beside how high the land is, its slopes are small: a network sees them only where they are a band of their own.
     """
-    return np.concatenate([relief(bands, valid, radius) if radius else bands for radius in radii])
+    found = [relief(bands, valid, radius) if radius else bands for radius in radii]
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def relief(bands: Array, valid: Array, radius: int) -> Array:

@@ -110,6 +110,8 @@ def test_a_training_is_told_of_what_changes_no_result_in_another_part():
     told = Settings(Namespace(settings=[it.training_settings("teacher"), it.indifferent_settings()], config=None))("training")
     assert (told.workers, told.batch) == (2, 16)
     assert json.loads(it.indifferent_settings()) == {"training": {"workers": 2}}
+    with pytest.raises(UserError, match="training"):
+        Settings(Namespace(settings=[it.training_settings("teacher"), '{"training": 5}'], config=None))("training")
 
 
 def test_a_change_of_the_grid_is_told_to_every_scene():

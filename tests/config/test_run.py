@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given
@@ -287,6 +288,11 @@ def test_the_schema_that_is_kept_is_that_of_the_code():
     assert (CONFIG / "schema.json").read_text() == schema(), "write it again: python -m dis2 schema --out config/schema.json"
 
 
+@pytest.mark.parametrize("config", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_here_fits_the_schema_by_which_editors_judge_it(config):
+    jsonschema.validate(yaml.safe_load(config.read_text()), json.loads(schema()))
+
+
 def test_every_setting_is_explained_in_the_schema():
     models = json.loads(schema())["$defs"].values()
     assert all(model.get("description") for model in models)
@@ -323,6 +329,7 @@ def test_an_ignored_class_is_none_and_the_others_keep_their_values(tmp_path):
         ({"data__sensors__eye__take": [1, 4]}, "data.sensors.eye.take: 2 bands, but bands: 3; mend one"),
         ({"data__sensors__eye__take": [0, 1, 2]}, "data.sensors.eye.take: each band once, and the first one is 1"),
         ({"data__sensors__eye": {"bands": 3, "relief": 9, "relative": True}}, "data.sensors.eye.relative: heights cannot be"),
+        ({"data__sensors__eye": {"bands": 3, "relief": [4, 0, 4]}}, "data.sensors.eye.relief: each radius once; remove one"),
     ],
 )
 def test_colours_and_bands_that_cannot_be_are_told(tmp_path, changes, line):
