@@ -1,7 +1,8 @@
 """Zion's five folds by gradient boosting on pixels and their neighbourhoods: the floor under every network.
 
     snakemake prepare --cores all --configfile config/zion.yaml --config data_root=FOLDER
-    python benchmarks/zion_floor.py [--split validation --folds 0 1 2] [--tiles results/zion/tiles] [--out results/zion/floor.csv]
+    python benchmarks/zion_floor.py [--split validation --folds 0 1 2] [--kinds values means spreads] \
+      [--tiles results/zion/tiles] [--out results/zion/floor.csv]
 
 Each combination of sensors has its own classifier (scikit-learn), trained on at most DRAWN pixels of each class of the training
 blocks. Neighbourhoods hold no pixel of another split. Scored is what networks are scored on: every pixel of the split that has a
@@ -36,6 +37,8 @@ SIDES = (3, 9, 27)
 """Neighbourhoods whose mean and spread are features."""
 DRAWN = 4000
 """Training pixels of each class: rare classes count as much as others."""
+KINDS = {"values": slice(0, 1), "means": slice(1, None, 2), "spreads": slice(2, None, 2)}
+"""Kinds of features, where `features_of` has them."""
 
 
 def main() -> None:
@@ -44,12 +47,15 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=ROOT / "results" / "zion" / "floor.csv", help="the confusion matrices")
     arguments.add_argument("--split", choices=("validation", "test"), default="test", help="the blocks that are scored")
     arguments.add_argument("--folds", type=int, nargs="+", default=list(range(5)), help="of the five")
+    arguments.add_argument(
+        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="the features of each band that are seen"
+    )
     given = arguments.parse_args()
     data, store = read_run([CONFIG], METHODS).data, open_store(given.tiles / f"{SCENE}.zarr")
     found: dict[str, Any] = {name_of(sensors): [] for sensors in combinations(tuple(data.sensors))}
     for fold in given.folds:
         split = data.split.model_copy(update={"fold": fold})
-        for name, matrix in matrices(data.model_copy(update={"split": split}), store, given.split):
+        for name, matrix in matrices(data.model_copy(update={"split": split}), store, given.split, given.kinds):
             found[name].append(matrix)
             print(f"fold {fold}  {name:<28}  accuracy {accuracy(matrix):.3f}  mIoU {miou(matrix):.3f}", flush=True)
     names = tuple(data.classes)
@@ -61,14 +67,14 @@ def main() -> None:
     write(found, names, given.folds, given.out)
 
 
-def matrices(data: Data, store: Store, scored: str) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def matrices(data: Data, store: Store, scored: str, kinds: list[str]) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """The confusion matrix of every combination on the blocks of one split in the data's fold."""
     place = Window(0, 0, store.grid.height, store.grid.width)
     labels = store.labels(place)
     measured = np.logical_and.reduce([store.valid(sensor, place) for sensor in data.sensors]) & (labels != IGNORE)
     used = {split: in_split(data, SCENE, split, place, *labels.shape) & measured for split in ("train", scored)}
     drawn = balanced(labels, used["train"], np.random.default_rng(data.split.fold))
-    features = {split: seen_by_sensor(data, store, split, place) for split in used}
+    features = {split: seen_by_sensor(data, store, split, place, kinds) for split in used}
     for sensors in combinations(tuple(data.sensors)):
         train, asked = (np.concatenate([features[split][sensor] for sensor in sensors]) for split in used)
         model = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.1, random_state=0)
@@ -83,13 +89,14 @@ def balanced(labels: NDArray[np.uint8], used: NDArray[np.bool_], rng: np.random.
     return np.concatenate([rng.choice(place, min(DRAWN, len(place)), replace=False) for place in places])
 
 
-def seen_by_sensor(data: Data, store: Store, split: str, place: Window) -> dict[str, NDArray[np.float32]]:
+def seen_by_sensor(data: Data, store: Store, split: str, place: Window, kinds: list[str]) -> dict[str, NDArray[np.float32]]:
     """The features [f, h, w] of each sensor, as if there were only the pixels of a split."""
     mine = in_split(data, SCENE, split, place, place.height, place.width)
     found = {}
     for sensor in data.sensors:
         bands, valid = store.image(sensor, place)
-        found[sensor] = np.concatenate([features_of(band, valid & mine) for band in bands])
+        seen = [features_of(band, valid & mine) for band in bands]
+        found[sensor] = np.concatenate([layers[KINDS[kind]] for layers in seen for kind in kinds])
     return found
 
 
