@@ -1,4 +1,4 @@
-"""Zion's five folds by gradient boosting on pixels and their neighbourhoods: the floor under every network.
+r"""Zion's five folds by gradient boosting on pixels and their neighbourhoods: the floor under every network.
 
     snakemake prepare --cores all --configfile config/zion.yaml --config data_root=FOLDER
     python benchmarks/zion_floor.py [--split validation --folds 0 1 2] [--kinds values means spreads] \
@@ -37,7 +37,7 @@ SIDES = (3, 9, 27)
 """Neighbourhoods whose mean and spread are features."""
 DRAWN = 4000
 """Training pixels of each class: rare classes count as much as others."""
-KINDS = {"values": slice(0, 1), "means": slice(1, None, 2), "spreads": slice(2, None, 2)}
+KINDS = {"values": (0,), "means": (1, 3, 5), "spreads": (2, 4, 6)}
 """Kinds of features, where `features_of` has them."""
 
 
@@ -47,9 +47,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=ROOT / "results" / "zion" / "floor.csv", help="the confusion matrices")
     arguments.add_argument("--split", choices=("validation", "test"), default="test", help="the blocks that are scored")
     arguments.add_argument("--folds", type=int, nargs="+", default=list(range(5)), help="of the five")
-    arguments.add_argument(
-        "--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="the features of each band that are seen"
-    )
+    arguments.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="the features of each band")
     given = arguments.parse_args()
     data, store = read_run([CONFIG], METHODS).data, open_store(given.tiles / f"{SCENE}.zarr")
     found: dict[str, Any] = {name_of(sensors): [] for sensors in combinations(tuple(data.sensors))}
@@ -96,7 +94,7 @@ def seen_by_sensor(data: Data, store: Store, split: str, place: Window, kinds: l
     for sensor in data.sensors:
         bands, valid = store.image(sensor, place)
         seen = [features_of(band, valid & mine) for band in bands]
-        found[sensor] = np.concatenate([layers[KINDS[kind]] for layers in seen for kind in kinds])
+        found[sensor] = np.concatenate([layers[sorted(layer for kind in kinds for layer in KINDS[kind])] for layers in seen])
     return found
 
 
