@@ -37,7 +37,7 @@ SIDES = (3, 9, 27)
 """Neighbourhoods whose mean and spread are features."""
 DRAWN = 4000
 """Training pixels of each class: rare classes count as much as others."""
-KINDS = {"values": (0,), "means": (1, 3, 5), "spreads": (2, 4, 6)}
+KINDS = {"values": slice(0, 1), "means": slice(1, None, 2), "spreads": slice(2, None, 2)}
 """Kinds of features, where `features_of` has them."""
 
 
@@ -90,11 +90,12 @@ def balanced(labels: NDArray[np.uint8], used: NDArray[np.bool_], rng: np.random.
 def seen_by_sensor(data: Data, store: Store, split: str, place: Window, kinds: list[str]) -> dict[str, NDArray[np.float32]]:
     """The features [f, h, w] of each sensor, as if there were only the pixels of a split."""
     mine = in_split(data, SCENE, split, place, place.height, place.width)
+    layers = range(1 + 2 * len(SIDES))
+    kept = sorted(layer for kind in set(kinds) for layer in layers[KINDS[kind]])
     found = {}
     for sensor in data.sensors:
         bands, valid = store.image(sensor, place)
-        seen = [features_of(band, valid & mine) for band in bands]
-        found[sensor] = np.concatenate([layers[sorted(layer for kind in kinds for layer in KINDS[kind])] for layers in seen])
+        found[sensor] = np.concatenate([features_of(band, valid & mine)[kept] for band in bands])
     return found
 
 

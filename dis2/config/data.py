@@ -56,6 +56,9 @@ class Scaling(Section):
         return self.factor is not None or self.offset is not None
 
 
+Radius = Annotated[int, Field(ge=0)]
+
+
 class Sensor(Section):
     """One named source of rasters."""
 
@@ -64,7 +67,7 @@ class Sensor(Section):
     kind: Literal["image", "surface"] = Field(
         "image", description="surface: heights, registered to surfaces by Nuth and Kääb (the first one, if the reference is none)"
     )
-    relief: Annotated[tuple[Annotated[int, Field(ge=0)], ...], one_or_more(int)] = Field(
+    relief: Annotated[tuple[Radius, ...], one_or_more(Radius)] = Field(
         (0,),
         min_length=1,
         description="take heights relative to their mean within this many pixels (0: as they are); of several, each as a band",
@@ -210,6 +213,10 @@ class Split(Section):
         return self
 
 
+TwoOrMore = Annotated[tuple[str, ...], Field(min_length=2)] | Annotated[dict[Name, ClassLabel], Field(min_length=2)]
+"""Classes by their names alone, or with what each one is."""
+
+
 class Data(Section):
     """Everything that is told about the rasters themselves."""
 
@@ -231,7 +238,7 @@ class Data(Section):
     source: str = Field("", description="where the rasters can be had: told where one of them is missing")
     split: Split = Field(Split(), description="by scene, or by block with a gap")
 
-    @field_validator("classes", mode="before", json_schema_input_type=tuple[str, ...] | dict[Name, ClassLabel])
+    @field_validator("classes", mode="before", json_schema_input_type=TwoOrMore)
     @classmethod
     def _a_list_is_enough(cls, classes: Any) -> Any:
         if isinstance(classes, list):

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
@@ -262,7 +262,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def section(name: str, value: Any) -> Any:
     """One section of a run from plain values (a stage's `--settings`)."""
     try:
-        return TypeAdapter[Any](Run.model_fields[name].annotation).validate_python(value)  # type: ignore[arg-type]
+        field = Run.model_fields[name]
+        return TypeAdapter[Any](Annotated[field.annotation, field]).validate_python(value)  # type: ignore[arg-type]
     except ValidationError as error:
         raise UserError("\n".join(faults(error, "--settings", (name,)))) from None
 

@@ -293,6 +293,26 @@ def test_every_config_here_fits_the_schema_by_which_editors_judge_it(config):
     jsonschema.validate(yaml.safe_load(config.read_text()), json.loads(schema()))
 
 
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("classes", ["wood"]),
+        ("classes", {"wood": {"values": [1]}}),
+        ("sensors", {"eye": {"bands": 1, "relief": -1}, "echo": {"bands": 1}}),
+        ("sensors", {"eye": {"bands": 1, "relief": [0, -1]}, "echo": {"bands": 1}}),
+    ],
+)
+def test_the_schema_refuses_what_the_code_refuses(part, wrong):
+    told = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    told["data"][part] = wrong
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(told, json.loads(schema()))
+
+
+def test_a_word_alone_is_a_section_too():
+    assert section("grid", "pixels").pixels
+
+
 def test_every_setting_is_explained_in_the_schema():
     models = json.loads(schema())["$defs"].values()
     assert all(model.get("description") for model in models)

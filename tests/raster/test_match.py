@@ -189,15 +189,15 @@ def test_consensus_refuses_windows_that_all_say_something_else() -> None:
     assert "2 of 9" in str(consensus([says(1, 1, used=i < 2) for i in range(9)], 0.5).reason)
 
 
-LIMITS = {  # of the median error, and how many of 20 must be accepted
-    "same, 5 % noise": (0.05, 18),
-    "inverted gamma": (0.05, 18),
-    "non-monotone": (0.10, 16),
-    "speckle, 4 looks": (0.10, 14),
-    "speckle, 1 look": (0.10, 6),
-    "DSM to DSM": (0.08, 18),
-    AFFINE: (0.20, 16),
-    RADAR: (0.45, 12),
+LIMITS = {  # of the median error, and the share of pairs that must be accepted
+    "same, 5 % noise": (0.05, 0.9),
+    "inverted gamma": (0.05, 0.9),
+    "non-monotone": (0.10, 0.8),
+    "speckle, 4 looks": (0.10, 0.7),
+    "speckle, 1 look": (0.10, 0.3),
+    "DSM to DSM": (0.08, 0.9),
+    AFFINE: (0.20, 0.8),
+    RADAR: (0.45, 0.6),
 }
 PAIRS = 8
 CELLS = [(kind, source) for source in ("zion", "built-in") for kind in KINDS] + [(RADAR, "built-in")]
@@ -216,6 +216,6 @@ def test_errors_are_small_and_smaller_than_those_of_phase_correlation(kind: str,
     accepted = np.isfinite(mine)
     median, least = LIMITS[kind]
     assert np.nanmedian(mine) <= median
-    assert accepted.sum() >= least * PAIRS / 20
+    assert accepted.mean() >= least
     assert np.nanmax(mine) <= (0.75 if kind == RADAR else 0.5)  # a radar's layover misleads both estimators alike
     assert np.nanmedian(mine) < min(np.median(rival), np.median(np.array(rival)[accepted]))
