@@ -62,14 +62,14 @@ class Loop:
         inherited = self._start()
         if self.objective.teacher is not None:
             self.objective.teacher.to(self.fabric.device).eval().requires_grad_(False)
-        optimiser = torch.optim.AdamW(self._groups(inherited), lr=self.settings.learning_rate)
+        optimiser = torch.optim.AdamW(self._groups(inherited), lr=self.settings.learning_rate, fused=True)
         with self.fabric.rank_zero_first():
             state = (self.state_folder and load_state(self.state_folder, self.key)) or State()
-        if state.step:
+        network, optimiser = self.fabric.setup(self.network, optimiser)
+        if state.step:  # an optimiser's state is laid where the parameters are: on their device only from here on
             self.network.load_state_dict(state.tensors["network"])
             restore_optimiser(optimiser, state.tensors["optimiser"])
             self._say(f"going on from step {state.step}")
-        network, optimiser = self.fabric.setup(self.network, optimiser)
         for method in ("encode", "decode"):
             if hasattr(self.network, method):
                 network.mark_forward_method(method)

@@ -77,11 +77,12 @@ def test_a_key_is_that_of_its_parts_whatever_the_order_of_their_keys():
     assert key_of(["a", "b"]) != key_of(["b", "a"])
 
 
-def test_a_restored_optimiser_takes_bit_equal_steps():
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_restored_optimiser_takes_bit_equal_steps(fused):
     def parts():
         torch.manual_seed(0)
         network = torch.nn.Sequential(torch.nn.Conv2d(5, 7, 3), torch.nn.Conv2d(7, 3, 1)).to(memory_format=torch.channels_last)
-        return network, torch.optim.AdamW([{"params": [p], "share": 1.0} for p in network.parameters()], lr=0.1)
+        return network, torch.optim.AdamW([{"params": [p], "share": 1.0} for p in network.parameters()], lr=0.1, fused=fused)
 
     def step(network, optimiser, seed):
         image = torch.randn(2, 5, 9, 9, generator=torch.Generator().manual_seed(seed)).to(memory_format=torch.channels_last)
