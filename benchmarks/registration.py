@@ -14,6 +14,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from dis2.config.simulate import Simulate
 from dis2.files import read_json
 from dis2.raster.consensus import Match
 from dis2.raster.grid import Shift, Window
-from dis2.raster.landscape import CLASSES, draw_landscape
+from dis2.raster.landscape import CLASSES, Landscape, draw_landscape
 from dis2.raster.match import Kind, View, lattice, match
 from dis2.raster.scene import open_sensor, scene_grid
 from dis2.raster.simulate import generator, look_multispectral, simulate
@@ -124,9 +125,14 @@ def places(kind: str, count: int, source: str, rng: Generator) -> Iterator[NDArr
         return
     settings = Simulate.model_validate({"size": SIZE + 2 * MARGIN, "sensors": {"a": "multispectral"}, "scenes": {}, "clouds": 0})
     for number in range(count):
-        landscape = draw_landscape(generator(2026, number), settings.size)
+        landscape = landscape_of(number, settings.size)
         seen = landscape.surface if kind == SURFACE else look_multispectral(landscape, settings, rng)[2]
         yield stretched(landscape.scene(seen)) if kind != SURFACE else landscape.scene(seen)
+
+
+@cache
+def landscape_of(number: int, size: int) -> Landscape:
+    return draw_landscape(generator(2026, number), size)
 
 
 def whole(image: NDArray) -> View:

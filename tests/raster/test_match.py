@@ -199,7 +199,7 @@ LIMITS = {  # of the median error, and the share of pairs that must be accepted
     AFFINE: (0.20, 0.8),
     RADAR: (0.45, 0.6),
 }
-PAIRS = 8
+PAIRS = 5
 CELLS = [(kind, source) for source in ("zion", "built-in") for kind in KINDS] + [(RADAR, "built-in")]
 
 
