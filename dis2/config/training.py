@@ -40,7 +40,7 @@ class TrainingSettings(Section):
         1, ge=1, description="GPUs (or, where there is none, processes) that share each batch; more than one: on the same machine"
     )
     accumulate: int = Field(1, ge=1, description="parts that a device works through one after the other, to need less memory")
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     inherited_rate: float = Field(1.0, gt=0, le=1, description="share of the learning rate for parts copied from the teacher")
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises")
