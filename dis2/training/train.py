@@ -166,15 +166,15 @@ def _shown(data: Data, method: str, way: Method, combination: str | None) -> Dat
 def _statistics(path: Path, data: Data, tiles: Path) -> dict[str, Any]:
     """The training pixels' statistics, if they are of the same sensors and classes, and of these very pixels."""
     told = read_statistics(path)
-    has = {sensor: (len(one["mean"]), tuple(one["relief"])) for sensor, one in told["sensors"].items()}
-    if has != {sensor: (spec.channels, spec.relief) for sensor, spec in data.sensors.items()} or set(told["classes"]) != set(
-        data.classes
-    ):
+    has = {sensor: (len(one["mean"]), one["relief"]) for sensor, one in told["sensors"].items()}
+    if has != {sensor: (spec.channels, list(spec.relief)) for sensor, spec in data.sensors.items()} or set(
+        told["classes"]
+    ) != set(data.classes):
         raise UserError(
             f"{path}: made for other sensors, bands, relief or classes than the config's; run `dis2 statistics` again"
         )
     scenes = data.scenes_of("train")
-    if set(told["stores"]) != set(scenes) or told["split"] != data.split.model_dump(mode="json"):
+    if set(told.get("stores", ())) != set(scenes) or told["split"] != data.split.model_dump(mode="json"):
         raise UserError(f"{path}: made of other scenes, or another split, than the config's; run `dis2 statistics` again")
     for scene in scenes:
         if told["stores"][scene] != digest_of(store_path(tiles, scene)):

@@ -200,6 +200,19 @@ def test_a_network_is_shown_heights_with_their_relief_and_told_of_as_one_band(ti
         trained(folder, "teacher", tmp_path / "other")
 
 
+def test_statistics_that_an_earlier_version_wrote_are_refused(tiles, tmp_path):
+    """It told one radius as a number, and not yet of which stores they are."""
+    other = shutil.copytree(tiles, tmp_path / "tiles")
+    told = {key: value for key, value in read_json(other / "statistics.json").items() if key != "stores"}
+    write_json(other / "statistics.json", told)
+    with pytest.raises(UserError, match="statistics.json: made of other scenes"):
+        trained(other, "teacher", tmp_path / "out")
+    told["sensors"]["eye"]["relief"] = 0
+    write_json(other / "statistics.json", told)
+    with pytest.raises(UserError, match="statistics.json: made for other sensors, bands"):
+        trained(other, "teacher", tmp_path / "out")
+
+
 def test_a_teacher_of_other_statistics_is_refused(tiles, teacher, tmp_path):
     other = shutil.copytree(tiles, tmp_path / "tiles")
     told = read_json(other / "statistics.json")
