@@ -132,6 +132,7 @@ def places(kind: str, count: int, source: str, rng: Generator) -> Iterator[NDArr
 
 @cache
 def landscape_of(number: int, size: int) -> Landscape:
+    """Drawn once, however many kinds of pairs are made of it."""
     return draw_landscape(generator(2026, number), size)
 
 

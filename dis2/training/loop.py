@@ -66,7 +66,7 @@ class Loop:
         with self.fabric.rank_zero_first():
             state = (self.state_folder and load_state(self.state_folder, self.key)) or State()
         network, optimiser = self.fabric.setup(self.network, optimiser)
-        if state.step:  # an optimiser's state is laid where the parameters are: on their device only from here on
+        if state.step:  # only now: an optimiser's state goes where the parameters are, and these have just moved
             self.network.load_state_dict(state.tensors["network"])
             restore_optimiser(optimiser, state.tensors["optimiser"])
             self._say(f"going on from step {state.step}")

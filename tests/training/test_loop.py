@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from dis2.errors import UserError
@@ -77,6 +78,23 @@ def test_a_training_that_was_told_to_stop_goes_on_to_the_same_bits(
     trained(*arguments)
     assert f"going on from step {step + 1}" in capsys.readouterr().err
     assert same(tmp_path / "out", model(method))
+
+
+def test_an_optimiser_is_restored_when_its_network_is_where_it_trains(tiles, tmp_path, monkeypatch, capsys):
+    """Its state goes where the parameters are: restored before, it would stay on the CPU while they move to a GPU."""
+    arguments, setup, known = (tiles, "teacher", tmp_path / "out", None, tmp_path / "state"), Fabric.setup, []
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(*arguments)
+
+    def moved(self, network, optimiser, **options):
+        known.append(len(optimiser.state))
+        return setup(self, network, optimiser, **options)
+
+    monkeypatch.setattr(Fabric, "setup", moved)
+    trained(*arguments)
+    assert "going on from step 3" in capsys.readouterr().err
+    assert known == [0]
 
 
 @pytest.mark.parametrize(
