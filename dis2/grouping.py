@@ -17,6 +17,8 @@ BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I
 LABEL = re.compile(r"labels?|gts?|ground_?truth|truth|masks?|land_?cover|lulc|classes|annotations?|reference|nlcd|dfc|lc", re.I)
 FEW = 3
 """So many files are told with the reason why they are not used where that may be what is wrong."""
+TRAIN, TEST = re.compile(r"train(ing)?|tr", re.I), re.compile(r"test(ing)?|te|ts", re.I)
+"""A part of the name of labels that are for one split alone, such as TrainImage, TSLabel or gt_test."""
 HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
 
 
@@ -43,6 +45,8 @@ class Proposal:
     sensors: list[Group]
     labels: Group
     unused: dict[str, str]
+    test: Seen | None = None
+    """Labels of the one place that are for testing, where those in `labels` are for training."""
 
     @property
     def pixels(self) -> bool:
@@ -68,7 +72,11 @@ def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Propos
     odd = [one for one in seen if one not in labelled and any(map(_is_called_labels, labelled)) and _is_called_labels(one)]
     unused |= {one.path: f"called like labels, but not of 2 to {VALUES} values or colours" for one in odd if one not in empty}
     rest = [one for one in seen if one not in empty and one not in labelled and one not in odd]
-    labels = _groups(labelled, {key for alike in (_loosely, _closely) for group in _by(alike, rest) for key in group.files})
+    train, test = _train_and_test(labelled, rest)
+    if train:
+        labels = [Group("labels", {"all": [train]})]
+    else:
+        labels = _groups(labelled, {key for alike in (_loosely, _closely) for group in _by(alike, rest) for key in group.files})
     if not labels:
         remedy = "name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
         raise UserError(f"{folder}: no labels found{_reasons(unused)}; {remedy}")
@@ -92,13 +100,26 @@ def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Propos
         remedy = "dis2 fuses several, so give the rasters of another one"
         raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(unused)}; {remedy}")
     _name_apart(sensors)
-    return Proposal(sensors, best, unused)
+    return Proposal(sensors, best, unused, test)
 
 
 def _labels_of(seen: list[Seen]) -> list[Seen]:
     """Rasters of few values that are called labels; if there are none, all of few values."""
     few = [one for one in seen if len(one.values) >= 2]
     return [one for one in few if _is_called_labels(one)] or [one for one in few if one.bands == 1 and not is_height(one)]
+
+
+def _train_and_test(labelled: list[Seen], rest: list[Seen]) -> tuple[Seen | None, Seen | None]:
+    """The two label rasters of one place of which one is for training and one for testing; else none."""
+    train, test = ([one for one in labelled if _tells(split, one)] for split in (TRAIN, TEST))
+    alone = len(labelled) == 2 and not any(_tells(split, one) for one in rest for split in (TRAIN, TEST))
+    if not alone or len(train) != 1 or len(test) != 1 or train == test:
+        return None, None
+    return train[0], test[0]
+
+
+def _tells(split: re.Pattern[str], one: Seen) -> bool:
+    return any(split.fullmatch(part) for part in _parts(one.path))
 
 
 def _reasons(unused: dict[str, str]) -> str:
@@ -187,7 +208,10 @@ def _name_apart(sensors: list[Group]) -> None:
 
 
 def _is_called_labels(one: Seen) -> bool:
-    return any(LABEL.fullmatch(_letters(word)) for word in _words(one.path))
+    words = _words(one.path)
+    if _tells(TRAIN, one) or _tells(TEST, one):
+        words += _parts(one.path)
+    return any(LABEL.fullmatch(_letters(word)) for word in words)
 
 
 def is_height(one: Seen) -> bool:
@@ -197,6 +221,11 @@ def is_height(one: Seen) -> bool:
 def _words(path: str) -> list[str]:
     """A path's parts without its ending; a space parts nothing, since places are called so."""
     return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
+
+
+def _parts(path: str) -> list[str]:
+    """Its words, and the words that capitals make of one: TRLabel is TR and Label."""
+    return [part for word in _words(path) for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
 
 
 def _letters(word: str) -> str:

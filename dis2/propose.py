@@ -14,7 +14,7 @@ from dis2.errors import UserError
 from dis2.files import whole
 from dis2.grouping import Group, Proposal, is_height, plain, sorted_out
 from dis2.raster.grid import metres_of
-from dis2.raster.survey import survey
+from dis2.raster.survey import Seen, survey
 
 SPLITS = ("train", "validation", "test")
 FEW, SHOWN = 40, 12
@@ -44,7 +44,7 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
 
 def config_of(found: Proposal, folder: Path, name: str) -> str:
     """The text of the config."""
-    classes, ignore, colored = _classes(found.labels)
+    classes, ignore, colored = _classes(found.labels, found.test)
     splits = _splits(found)
     lines = [
         f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then",
@@ -116,14 +116,15 @@ def _sensor(group: Group) -> list[str]:
     return [f"{group.name}: {{{', '.join(options)}}}    # {'; '.join(notes)}"]
 
 
-def _classes(labels: Group) -> tuple[list[tuple[str, str, float]], list[str], bool]:
+def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, float]], list[str], bool]:
     """Classes by value and share, what is ignored, and whether values are colours."""
-    counts: Counter[int] = sum((one.values for one in labels.every), Counter())
+    every = labels.every + ([test] if test else [])
+    counts: Counter[int] = sum((one.values for one in every), Counter())
     colored = labels.first.bands == 3
-    nodata = {int(one.nodata) for one in labels.every if one.nodata is not None and float(one.nodata).is_integer()}
-    left_out = {0} if colored and 0 in counts and len(counts) > 2 else set()
+    nodata = {int(one.nodata) for one in every if one.nodata is not None and float(one.nodata).is_integer()}
+    left_out = {0} if (colored or test) and 0 in counts and len(counts) > 2 else set()
     if not colored and len(counts) > 2:
-        left_out = {value for value in (255, -1) if value in counts}
+        left_out |= {value for value in (255, -1) if value in counts}
     kept = {value: count for value, count in sorted(counts.items()) if value not in left_out | nodata}
     total = sum(kept.values())
 
@@ -150,18 +151,25 @@ def _splits(found: Proposal) -> dict[str, str]:
 def _block_split(found: Proposal) -> list[str]:
     pixels = min(_area(found, key) for key in found.footprints if key in found.labels.files)
     size = int(min(256, max(16, math.sqrt(pixels / 40) // 16 * 16)))
-    told = "few scenes: blocks of each are dealt to five folds, apart by a gap"
-    return [f"  split: {{by: block, size: {size}, gap: {size // 4}, folds: 5, fold: 0}}    # {told}"]
+    told, parts = "few scenes: blocks of each are dealt to five folds, apart by a gap", ""
+    if found.test:
+        parts = "parts: [train, validation], "
+        told = "blocks of the training labels validate; the test labels are a scene of their own"
+    return [f"  split: {{by: block, {parts}size: {size}, gap: {size // 4}, folds: 5, fold: 0}}    # {told}"]
 
 
 def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
     """A line for each footprint; many without georeferencing are chips of scenes that are cut from their order."""
     if not (found.pixels and splits and len(splits) > FEW):
-        return [
+        lines = [
             f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}"
             for key in found.footprints
             if splits or key in found.labels.files
         ]
+        if found.test:
+            (key,) = found.labels.files
+            lines.append(f"{_quoted(f'{key}_test')}: {{{_head('test')}{_files_of(found, key, [found.test])}}}")
+        return lines
     lines = []
     for split in SPLITS:
         lines.append(
@@ -176,12 +184,13 @@ def _head(split: str | None) -> str:
     return f"split: {split}, " if split else ""
 
 
-def _files_of(found: Proposal, key: str) -> str:
+def _files_of(found: Proposal, key: str, labels: list[Seen] | None = None) -> str:
+    """Its sensors' files, and those of its labels or of the given ones."""
     files = {group.name: [one.path for one in group.files[key]] for group in found.sensors if key in group.files}
     told = ", ".join(
         f"{name}: {json.dumps(paths if len(paths) > 1 else paths[0], ensure_ascii=False)}" for name, paths in files.items()
     )
-    labels = found.labels.files.get(key)
+    labels = labels or found.labels.files.get(key)
     return f"sensors: {{{told}}}" + (f", labels: {json.dumps(labels[0].path, ensure_ascii=False)}" if labels else "")
 
 
@@ -190,7 +199,7 @@ def _estimate(found: Proposal, classes: int) -> list[str]:
     firsts = {group.name: next(iter(group.files.values())) for group in found.sensors}
     bands = {name: sum(one.bands for one in files) for name, files in firsts.items()}
     bits = sum(one.bands * int(re.sub(r"\D", "", one.dtype) or 8) for files in firsts.values() for one in files)
-    pixels = sum(_area(found, key) for key in found.footprints)
+    pixels = sum(_area(found, key) for key in found.footprints) * (2 if found.test else 1)
     store = pixels * (bits / 8 + 1 + len(bands)) / 2**20
     teacher, student = _seconds(bands, max(2, classes), _tile(found))
     minutes = (STEPS[0] * teacher + STEPS[1] * student + sum(STEPS) * teacher) / 60

@@ -1,5 +1,7 @@
 """A proposed config is one that runs, says what it is unsure of, and uses each file or tells why not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -129,6 +131,27 @@ def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path
     (height,) = (sensor for sensor in run.data.sensors.values() if sensor.kind == "surface")
     assert height.scaling.factor == 0.01 and "taken for centimetres" in text and height.relief == (0,)
     assert run.data.split.by == "block" and run.data.split.size**2 * 30 < 128**2 < run.data.split.size**2 * 128
+
+
+def test_labels_for_training_and_for_testing_are_scenes_of_one_place(tmp_path):
+    datasets.augsburg(tmp_path)
+    run, text = proposed(tmp_path, tmp_path / "mine.yaml")
+    place, tested = run.data.scenes.values()
+    assert place.sensors == tested.sensors and {len(files) for files in place.sensors.values()} == {1} and len(place.sensors) == 3
+    assert [Path(scene.labels.file).name for scene in (place, tested)] == ["TrainImage.mat", "TestImage.mat"]
+    assert run.data.scenes_of("validation") == ("all",) and run.data.scenes_of("test") == ("all_test",)
+    assert len(run.data.classes) == 7 and run.data.ignore == (0,) and "Not used" not in text
+
+
+@pytest.mark.parametrize("names", [("TRLabel", "TSLabel"), ("gt_train", "gt_test"), ("labels-training", "labels-testing")])
+def test_labels_tell_their_split_in_many_ways(tmp_path, names):
+    rng = np.random.default_rng(0)
+    for name in ("optical", "radar"):
+        raster(tmp_path / "in" / f"{name}.tif", rng.normal(size=(2 + len(name), 64, 64)).astype("float32"))
+    for name in names:
+        raster(tmp_path / "in" / f"{name}.tif", land(rng).astype("uint8"))
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert [Path(scene.labels.file).stem for scene in run.data.scenes.values()] == list(names)
 
 
 @pytest.mark.parametrize(("steep", "relief"), [(0.5, (0,)), (9.0, (0, 4))])

@@ -190,19 +190,31 @@ class Scene(Section):
 
 
 class Split(Section):
-    """Which pixels train, validate and test: whole scenes, or blocks of every scene kept apart by a gap."""
+    """Which pixels train, validate and test: whole scenes, or blocks kept apart by a gap."""
 
     by: Literal["scene", "block"] = "scene"
+    parts: tuple[SplitName, ...] = Field(
+        SPLITS, description="block: what blocks are dealt to; a split that is left out has scenes that name it as theirs"
+    )
     size: int = Field(256, ge=16, description="block: its side in pixels")
     gap: int = Field(
         32, ge=0, description="block: no pixel within this distance of a test (validation) block validates or trains (trains)"
     )
     folds: int = Field(5, ge=3, description="block: blocks are dealt to this many folds")
-    fold: int = Field(0, ge=0, description="block: this fold tests, the next one validates, the others train")
+    fold: int = Field(
+        0, ge=0, description="block: this fold tests, the next one validates (this one if no block tests), others train"
+    )
     seed: int = Field(0, description="block: deals the blocks")
     labels: float = Field(
         1.0, gt=0, le=1, description="share of the training labels that are used, in patches: what would fewer labels give?"
     )
+
+    @field_validator("parts")
+    @classmethod
+    def _some_train(cls, parts: tuple[SplitName, ...]) -> tuple[SplitName, ...]:
+        if "train" not in parts or len(parts) < 2 or len(parts) > len(set(parts)):
+            raise ValueError("blocks are dealt to train, and to validation or test or both; name each once")
+        return parts
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Split:
@@ -295,8 +307,9 @@ class Data(Section):
             raise ValueError(f"scenes.{name}.sensors: empty; a scene has at least one of {', '.join(self.sensors)}")
         labelled = any(chip.labels for chip in scene.footprints.values())
         used = scene.split or self.split.by == "block"
-        if self.split.by == "block" and scene.split:
-            raise ValueError(f"scenes.{name}.split: not used with split.by: block; remove it")
+        if self.split.by == "block" and scene.split in self.split.parts:
+            remedy = f"remove it, or leave {scene.split} out of data.split.parts"
+            raise ValueError(f"scenes.{name}.split: blocks of the scenes are dealt to {scene.split}; {remedy}")
         if used and not labelled:
             raise ValueError(f"scenes.{name}.labels: missing; a scene that trains or tests has labels (or give it no split)")
 
@@ -318,9 +331,8 @@ class Data(Section):
 
     def scenes_of(self, *splits: str) -> tuple[str, ...]:
         """The scenes in which any of the splits has pixels."""
-        if self.split.by == "block":
-            return tuple(self.scenes)
-        return tuple(name for name, scene in self.scenes.items() if scene.split in splits)
+        dealt = self.split.by == "block" and not set(splits).isdisjoint(self.split.parts)
+        return tuple(name for name, it in self.scenes.items() if (it.split in splits if it.split else dealt))
 
     def only(self, scenes: Iterable[str]) -> Data:
         """The same data with just these scenes: what a stage that reads no other should depend on."""

@@ -16,8 +16,9 @@ PATCH = 64
 
 def in_split(data: Data, scene: str, split: str, window: Window, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels of a window [h, w] that a split may use, labels and imagery alike."""
-    if data.split.by == "scene":
-        return np.full((window.height, window.width), data.scenes[scene].split == split)
+    own = data.scenes[scene].split
+    if own or data.split.by == "scene":
+        return np.full((window.height, window.width), own == split)
     splits = _dealt(data, scene, height, width)
     mine = SPLITS.index(split)
     here = _at(splits, data, window, 0, 0) == mine
@@ -43,11 +44,14 @@ def labels_used(data: Data, scene: str, split: str, window: Window, height: int,
 
 def _dealt(data: Data, scene: str, height: int, width: int) -> NDArray[np.int64]:
     """The split of each block: one fold tests, the next validates, others train. It begins anywhere, so small scenes differ."""
-    size, folds, fold = data.split.size, data.split.folds, data.split.fold
+    size, folds = data.split.size, data.split.folds
     rows, columns = -(-height // size), -(-width // size)
     dealer = np.random.default_rng([data.split.seed, zlib.crc32(scene.encode())])
     folded = (dealer.permutation(rows * columns).reshape(rows, columns) + dealer.integers(folds)) % folds
-    return np.where(folded == fold, 2, np.where(folded == (fold + 1) % folds, 1, 0))
+    splits = np.zeros_like(folded)
+    for offset, split in enumerate(split for split in reversed(SPLITS[1:]) if split in data.split.parts):
+        splits[folded == (data.split.fold + offset) % folds] = SPLITS.index(split)
+    return splits
 
 
 def _at(splits: NDArray[np.int64], data: Data, window: Window, dy: int, dx: int) -> NDArray[np.int64]:

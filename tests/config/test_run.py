@@ -122,7 +122,18 @@ WRONG = {
     ),
     "split of a scene beside blocks": (
         mine(data__split={"by": "block"}),
-        "data.scenes.north.split: not used with split.by: block; remove it",
+        "data.scenes.north.split: blocks of the scenes are dealt to train; remove it, or leave train out of data.split.parts",
+    ),
+    "blocks that none train": (
+        mine(data__split={"by": "block", "parts": ["validation", "test"]}),
+        "data.split.parts: blocks are dealt to train, and to validation or test or both; name each once",
+    ),
+    "no scene for what blocks leave out": (
+        mine(
+            data__split={"by": "block", "parts": ["train", "test"]},
+            data__scenes={"all": {"sensors": {"eye": "eye.tif", "echo": "echo.tif"}, "labels": "l.tif"}},
+        ),
+        "data.scenes: no scene with split: validation; give at least one, or add it to data.split.parts",
     ),
     "fold": (mine(data__split={"folds": 3, "fold": 3}), "data.split: fold 3 is not one of 3 folds"),
     "reference": (mine(grid__reference="nose"), "grid.reference: 'nose' is not one of the sensors (eye, echo)"),

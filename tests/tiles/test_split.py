@@ -69,6 +69,15 @@ def test_every_block_is_tested_whole_in_one_fold_and_validates_in_another(seed, 
     assert all(len({*block[mask]} & {*block[~mask]}) == 0 for mask in tested)
 
 
+def test_a_scene_may_be_a_split_of_its_own_beside_blocks_that_are_dealt_to_the_others():
+    scenes = {"pond": SCENE, "sea": SCENE | {"split": "test"}}
+    data = data_of(scenes, split={"by": "block", "size": 32, "gap": 5, "parts": ["train", "validation"]})
+    assert data.scenes_of("train") == data.scenes_of("validation") == ("pond",) and data.scenes_of("test") == ("sea",)
+    train, validation, test = masks(data)
+    assert train.any() and not test.any() and np.array_equal(validation, masks(blocks_of())[2])
+    assert [mask.all() for mask in masks(data, scene="sea")] == [False, False, True] and not masks(data, scene="sea")[0].any()
+
+
 def test_scenes_of_one_block_are_dealt_to_all_splits():
     names = [f"pond{i}" for i in range(30)]
     data = data_of(dict.fromkeys(names, SCENE), split={"by": "block", "size": 32, "gap": 5})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.datasets import augsburg
 from tests.test_propose import mess, proposed
 from tests.workflow.test_zion import DATA
 
@@ -13,8 +14,9 @@ SHORT = (
 
 
 @pytest.mark.slow
-def test_the_workflow_runs_on_what_is_proposed_for_a_mess(source):
-    mess(source.path("mess"))
+@pytest.mark.parametrize("made", [mess, augsburg])
+def test_the_workflow_runs_on_what_is_proposed_for_a_mess_and_for_labels_of_two_splits(source, made):
+    made(source.path("mess"))
     _, text = proposed(source.path("mess"), source.path("mine.yaml"), "--name", "mess")
     assert "minutes" in text.split("data_root")[0]
     ran = source.run("--config", *SHORT, config="mine.yaml")
