@@ -14,6 +14,11 @@ NONE = ("", "-1", "NoDevFiles")
 """How these say that there is none."""
 
 
+def has_bf16(where: torch.device) -> bool:
+    """Does it compute in bfloat16 itself? Older GPUs only imitate it, slowly."""
+    return where.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def device() -> torch.device:
     """The device of this process; the workflow's rules ask for GPUs by the same choice."""
     choice = os.environ.get(CHOICE, "")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.model import ModelSettings
 from dis2.config.training import LossWeights, TrainingSettings
+from dis2.device import device, has_bf16
 from dis2.errors import UserError
 from dis2.evaluation import meter
 from dis2.evaluation.printed import aligned
@@ -60,7 +61,7 @@ class Subject:
 
     def __init__(self, method: str, sensors: Mapping[str, int], classes: int, size: int, settings: ModelSettings):
         torch.manual_seed(0)
-        self.way, self.device = method_of(method), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.way, self.device = method_of(method), device()
         arguments = dict(sensors), classes, settings
         self.network = _network(method, *arguments).to(self.device)
         self.teacher = build("teacher", *arguments).to(self.device).eval().requires_grad_(False) if self.way.teacher else None
@@ -143,7 +144,7 @@ class Subject:
         return self.network.get_submodule(f"of.{name_of(combination)}") if self.way.specialists else self.network
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=_bf16(self.device))
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device))
 
 
 def _network(method: str, sensors: dict[str, int], classes: int, settings: ModelSettings) -> nn.Module:
@@ -154,10 +155,6 @@ def _network(method: str, sensors: dict[str, int], classes: int, settings: Model
     parts = {name_of(one): build(method, {s: sensors[s] for s in one}, classes, settings) for one in combinations(tuple(sensors))}
     together: nn.Module = way.network_module().Specialists(sensors, classes, parts)
     return together
-
-
-def _bf16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def cost(
@@ -185,8 +182,8 @@ def cost(
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    if torch.cuda.is_available():
-        return {"device": torch.cuda.get_device_name(), "precision": "bfloat16" if _bf16(torch.device("cuda")) else "float32"}
+    if (where := device()).type == "cuda":
+        return {"device": torch.cuda.get_device_name(), "precision": "bfloat16" if has_bf16(where) else "float32"}
     return {"device": f"CPU with {torch.get_num_threads()} threads", "precision": "float32"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dis2.config.data import Sensor
@@ -41,10 +42,10 @@ class Map:
 
 
 class Predictor:
-    """A trained model that maps arrays."""
+    """A trained model that maps arrays, on a GPU where there is one unless it is told where."""
 
-    def __init__(self, model: Model):
-        self.model = model
+    def __init__(self, model: Model, where: torch.device | None = None):
+        self.model, self.where = model, where
 
     @property
     def sensors(self) -> dict[str, int]:
@@ -72,7 +73,7 @@ class Predictor:
         whole, covered = Window(0, 0, height, width), list(windows(height, width, settings.tile, overlap))
         specs = self.model.card.rasters
         shown = {s: derived(it, specs[s], height, width) for s, it in readers.items()}
-        mapper = Mapper(self.model, shown, [tuple(readers)])
+        mapper = Mapper(self.model, shown, [tuple(readers)], self.where)
         probabilities = np.empty((len(self.classes), height, width), np.float32)
         predictions = mapper.predictions(covered, whole, settings.batch, lambda count: None)
         for band, values in stitch(predictions, height, width, settings.tile, overlap):

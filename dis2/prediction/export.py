@@ -117,7 +117,7 @@ def export(folder: Path, name: str, out: Path) -> None:
     with whole(out) as part:
         made = program(network, model.card, combination)
         torch.export.save(made, part, extra_files={CARD: json.dumps(told(model.card, combination))})
-        worst = max(disagreement(part, Predictor(model), combination, size) for size in SIZES)
+        worst = max(disagreement(part, Predictor(model, torch.device("cpu")), combination, size) for size in SIZES)
         if not worst <= CLOSE:
             raise UserError(f"{out}: differs from the model by {worst:.1g} in a probability and is not written; use dis2 predict")
     print(f"{out}: agrees with the model to {worst:.1g} in every probability")

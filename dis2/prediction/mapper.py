@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dis2.device import device
+from dis2.device import device, has_bf16
 from dis2.models.files import Model
 from dis2.models.prediction import Images, Validity
 from dis2.models.temperature import tempered
@@ -26,11 +26,20 @@ def inputs_of(model: Model, readers: Mapping[str, Reader], windows: Sequence[Win
 
 
 class Mapper:
-    """Turns windows of some sensors into channels: where each sensor is measured, then the classes of each combination."""
+    """Turns windows of some sensors into channels: where each sensor is measured, then the classes of each combination.
 
-    def __init__(self, model: Model, readers: Mapping[str, Reader], combinations: Sequence[Sequence[str]]):
+    It computes where it is told, or on the device that is there.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        readers: Mapping[str, Reader],
+        combinations: Sequence[Sequence[str]],
+        where: torch.device | None = None,
+    ):
         self.model, self.readers, self.combinations = model, readers, combinations
-        model.network.to(device())
+        model.network.to(where or device())
 
     def predictions(
         self, windows: Sequence[Window], cell: Window, batch: int, done: Callable[[int], object]
@@ -54,7 +63,7 @@ class Mapper:
         seen = masks.flatten(1).any(1)
         said = images[sensors[0]].new_zeros(len(masks), len(self.model.card.classes), *masks.shape[2:])
         if seen.any():
-            with torch.autocast(said.device.type, torch.bfloat16, enabled=said.is_cuda):
+            with torch.autocast(said.device.type, torch.bfloat16, enabled=has_bf16(said.device)):
                 logits = self.model.network(
                     *({sensor: tensors[sensor][seen] for sensor in sensors} for tensors in (images, valid))
                 ).logits

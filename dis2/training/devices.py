@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor
 
-from dis2.device import device
+from dis2.device import device, has_bf16
 from dis2.errors import UserError
 
 
@@ -41,4 +41,4 @@ def any_of(fabric: Fabric, flag: bool) -> bool:
 
 def precision() -> Any:
     """bf16 on GPUs that have it, else full."""
-    return "bf16-mixed" if device().type == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if has_bf16(device()) else "32-true"

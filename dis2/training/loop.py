@@ -60,8 +60,7 @@ class Loop:
         """Trains from the beginning, or from where a killed run was; the network ends with its best weights."""
         torch.manual_seed(self.seed)
         inherited = self._start()
-        if self.objective.teacher is not None:
-            self.objective.teacher.to(self.fabric.device).eval().requires_grad_(False)
+        self.objective.to(self.fabric.device)
         optimiser = torch.optim.AdamW(self._groups(inherited), lr=self.settings.learning_rate, fused=True)
         with self.fabric.rank_zero_first():
             state = (self.state_folder and load_state(self.state_folder, self.key)) or State()
@@ -125,9 +124,11 @@ class Loop:
             print(line, file=sys.stderr)
 
     def _enough(self, state: State) -> bool:
-        """Were the last validations all no better than the best one?"""
+        """Were the last validations all no better than the best one? Devices may round scores otherwise, but stop together."""
+        if not self.settings.patience:
+            return False
         late = state.step - state.best.get("step", state.step)
-        return bool(self.settings.patience) and late >= self.settings.patience * self.settings.validate_every
+        return any_of(self.fabric, late >= self.settings.patience * self.settings.validate_every)
 
     def _step(self, network: Any, optimiser: Any, state: State, samples: Sequence[Sample]) -> None:
         """One step: forward, backward, the averaged weights, and now and then a validation."""

@@ -57,6 +57,12 @@ class Objective:
     def __init__(self, sensors: tuple[str, ...], classes: Tensor, weights: LossWeights, teacher: nn.Module | None = None):
         self.sensors, self.classes, self.weights, self.teacher = sensors, classes, weights, teacher
 
+    def to(self, device: torch.device) -> None:
+        """Brings what it compares with to where the network is; its teacher is not trained."""
+        self.classes = self.classes.to(device)
+        if self.teacher is not None:
+            self.teacher.to(device).eval().requires_grad_(False)
+
     @classmethod
     def undistilled(cls) -> type[Objective]:
         """The same without learning from a teacher: itself, where there is nothing to leave out."""

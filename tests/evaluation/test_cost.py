@@ -67,6 +67,13 @@ def test_the_table_has_a_line_for_each_combination_and_one_for_the_method_s_own_
     assert "width 4: " in said and "width 8: " in said and said.count("| its own training step") == 2
 
 
+def test_a_gpu_that_is_asked_for_and_not_seen_is_not_replaced_by_the_cpu(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("DIS2_GPU", "1")
+    assert main([*WORDS, "--method", "dis2"]) == 2
+    assert capsys.readouterr().err.startswith("dis2 cost: DIS2_GPU=1: a GPU is there for this job, but PyTorch")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -53,6 +53,12 @@ def test_a_specialist_is_exported_by_itself(tmp_path, combination, capsys):
 
 
 @pytest.mark.slow
+def test_a_program_is_compared_on_the_cpu_where_it_was_made_whatever_the_machine_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("dis2.prediction.mapper.device", lambda: torch.device("meta"))
+    assert main(["export", str(folder_of(tmp_path, "unet")), "--combination", "eye", "-o", str(tmp_path / "eye.pt2")]) == 0
+
+
+@pytest.mark.slow
 def test_a_program_that_differs_from_the_model_is_not_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "CLOSE", -1.0)
     assert main(["export", str(folder_of(tmp_path, "unet")), "--combination", "eye", "-o", str(tmp_path / "eye.pt2")]) == 2

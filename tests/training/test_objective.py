@@ -48,6 +48,16 @@ def test_a_method_that_starts_from_the_teacher_starts_as_it():
         assert all(torch.equal(network.state_dict()[name], told) for name, told in teacher.state_dict().items())
 
 
+@pytest.mark.parametrize("method", ["teacher", *METHODS])
+def test_all_that_a_method_compares_with_goes_where_the_network_is(method):
+    objective = objective_of(method, fresh("teacher") if method != "paper" else None)
+    objective.to(torch.device("meta"))
+    own = [held for held in vars(objective).values() if isinstance(held, torch.Tensor)]
+    assert own and {held.device.type for held in [*own, *(objective.teacher.parameters() if objective.teacher else ())]} == {
+        "meta"
+    }
+
+
 def test_a_network_without_a_place_for_all_of_the_teacher_is_refused():
     with pytest.raises(ValueError, match="no place for the teacher's encoders"):
         objective_of("singles+sd").start(torch.nn.Linear(1, 1))

@@ -12,6 +12,7 @@ PINS = pins(Path(workflow.basedir, "constraints.txt"), "lightning-fabric", "nump
 CHOICE = os.environ.get("DIS2_GPU", "")  # 1: the CUDA build; 0: no GPU is asked for, nor used where there is one
 TRAIN_ENV = "../envs/train-gpu.yaml" if CHOICE == "1" else "../envs/train.yaml"
 GPUS = 0 if CHOICE == "0" else 1
+DEVICES = PLAN.run.training.devices  # of one training
 NAME = r"[\w.-]+"  # of a scene; a pattern of thousands of them would be gone through for each of their files
 code = cache(fingerprint)
 scene_settings = cache(PLAN.scene_settings)

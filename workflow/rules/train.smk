@@ -31,9 +31,9 @@ rule train:
         TRAIN_ENV
     threads: PLAN.run.training.threads
     resources:
-        mem_mb=growing(8000),
+        mem_mb=growing(8000 * DEVICES),
         runtime=1440,
-        gpu=GPUS,
+        gpu=GPUS * DEVICES,
     params:
         settings=lambda wildcards: plan().training_settings(wildcards.method),
         indifferent=indifferent,
@@ -98,9 +98,9 @@ rule distill:
         TRAIN_ENV
     threads: PLAN.run.training.threads
     resources:
-        mem_mb=growing(8000),
+        mem_mb=growing(8000 * DEVICES),
         runtime=1440,
-        gpu=GPUS,
+        gpu=GPUS * DEVICES,
     params:
         settings=lambda wildcards: plan().training_settings("dis2"),
         indifferent=indifferent,
