@@ -25,6 +25,7 @@ from dis2.training import curves
 from dis2.training import loop as module
 from dis2.training import train as train_module
 from dis2.training.loop import Interrupted, Loop, hash_seed
+from dis2.training.objective import Objective
 from tests.training.tiny import CLASSES, MODEL, SENSORS, data, history, settings, trained
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,15 @@ def test_a_training_that_was_told_to_stop_goes_on_to_the_same_bits(
     trained(*arguments)
     assert f"going on from step {step + 1}" in capsys.readouterr().err
     assert same(tmp_path / "out", model(method))
+
+
+def test_what_a_method_compares_with_is_brought_to_the_device_before_the_first_step(tiles, tmp_path, monkeypatch):
+    """On a GPU a class weight that stays behind ends a training at once."""
+    known = []
+    monkeypatch.setattr(Objective, "to", lambda self, device: known.append(device))
+    at_step(monkeypatch, 0, lambda: known.append("step"))
+    trained(tiles, "teacher", tmp_path / "out")
+    assert known == [torch.device("cpu"), "step"]
 
 
 def test_an_optimiser_is_restored_when_its_network_is_where_it_trains(tiles, tmp_path, monkeypatch, capsys):

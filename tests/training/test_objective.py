@@ -52,10 +52,9 @@ def test_a_method_that_starts_from_the_teacher_starts_as_it():
 def test_all_that_a_method_compares_with_goes_where_the_network_is(method):
     objective = objective_of(method, fresh("teacher") if method != "paper" else None)
     objective.to(torch.device("meta"))
-    own = [held for held in vars(objective).values() if isinstance(held, torch.Tensor)]
-    assert own and {held.device.type for held in [*own, *(objective.teacher.parameters() if objective.teacher else ())]} == {
-        "meta"
-    }
+    held = [it for it in vars(objective).values() if isinstance(it, torch.Tensor)]
+    held += objective.teacher.parameters() if objective.teacher else ()
+    assert held and {it.device.type for it in held} == {"meta"}
 
 
 def test_a_network_without_a_place_for_all_of_the_teacher_is_refused():
