@@ -1,5 +1,6 @@
 """The tiny workflow on a real SLURM: jobs get what their rules ask for, and a training that SLURM ends goes on from its state."""
 
+import json
 import os
 import re
 import subprocess
@@ -27,12 +28,12 @@ PROMPT = {
     "slurm-partition-config": "partitions.yaml",
 }
 """What a small cluster needs otherwise than a large one."""
-LONGER = ("--config", 'training={"teacher_steps":60,"student_steps":60,"save_every":2,"validate_every":60}', "methods=[dis2]")
+LONGER = {"teacher_steps": 60, "student_steps": 60, "save_every": 2, "validate_every": 60}
 
 
 @dataclass
 class Run:
-    """What came of the two runs: one whose training was granted a GPU that it does not see, and one that was interrupted."""
+    """What came of the two runs: one whose training was granted two GPUs that it does not see, and one that was interrupted."""
 
     project: Project
     refused: str
@@ -65,7 +66,7 @@ def ran(cluster, tmp_path_factory) -> Run:
     project.path("partitions.yaml").write_text(PARTITIONS)
     state = project.path("results/tiny/state")
     environment = {**cluster.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project.folder)}
-    first = [*command(project), "--retries", "0", "--until", "train"]
+    first = [*command(project, devices=2), "--retries", "0", "--until", "train"]
     refused = subprocess.run(
         first, cwd=project.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS
     )
@@ -85,10 +86,11 @@ def ran(cluster, tmp_path_factory) -> Run:
     return Run(project, refused.stdout, log.read_text(), cluster.jobs())
 
 
-def command(project: Project) -> list[str]:
+def command(project: Project, **training: int) -> list[str]:
     """Snakemake as on a cluster, by its profile."""
+    config = f"training={json.dumps(LONGER | training)}", "methods=[dis2]"
     options = [word for name, value in PROMPT.items() for word in (f"--{name}", value)]
-    plain = project.command("--workflow-profile", "profiles/slurm", *LONGER, config=TINY)
+    plain = project.command("--workflow-profile", "profiles/slurm", "--config", *config, config=TINY)
     return [*plain, "--slurm-no-account", "--slurm-keep-successful-logs", *options]
 
 
@@ -122,14 +124,15 @@ def test_jobs_get_the_partition_time_memory_and_gpus_that_their_rules_ask_for(ra
     assert [asked(job) for job in ran.jobs_of("statistics")] == [("short", "02:00:00", "4000M", "")]
     assert [asked(job) for job in ran.jobs_of("evaluate")] == [("short", "04:00:00", "8000M", "")] * 2
     first, _, second = [asked(job) for job in ran.jobs_of("train")]
-    assert first == ("gpu", "1-00:00:00", "8000M", "gres:gpu:1") and second == ("gpu", "1-00:00:00", "16000M", "gres:gpu:1")
+    assert first == ("gpu", "1-00:00:00", "16000M", "gres:gpu:2")  # the training runs on two devices
+    assert second == ("gpu", "1-00:00:00", "16000M", "gres:gpu:1")  # on one, at its second attempt
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch sees CUDA here")
 def test_a_job_that_was_granted_a_gpu_and_sees_no_cuda_fails_in_one_line(ran):
     said = re.findall(r"^dis2 .*$", ran.log(ran.jobs_of("train")[0]), re.M)
     assert len(said) == 1 and re.match(
-        r"dis2 train: CUDA_VISIBLE_DEVICES=[01]: a GPU is there for this job, but .*DIS2_GPU=0", said[0]
+        r"dis2 train: CUDA_VISIBLE_DEVICES=0,1: a GPU is there for this job, but .*DIS2_GPU=0", said[0]
     )
 
 
