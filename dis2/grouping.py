@@ -83,24 +83,32 @@ def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Propos
     best = max(labels, key=lambda group: len(group.files))
     groups = _groups(rest, set(best.files))
     unused |= {one.path: "labels too, but others are for more footprints" for it in labels if it is not best for one in it.every}
-    keys = set(best.files)
-    sensors = []
-    for group in groups:
-        if len(groups) > 1 and len(keys) > 1 and not keys & set(group.files):
-            unused |= {one.path: "matches no footprint that has labels" for one in group.every}
-        else:
-            sensors.append(group)
-    if len(keys) == 1 and sensors:
-        (only,) = keys
-        for group in sensors:
-            if len(group.files) == 1:
-                group.files = {only: group.every}
+    sensors = [group for group in groups if len(groups) == 1 or len(best.files) == 1 or set(best.files) & set(group.files)]
+    unused |= {one.path: "matches no footprint that has labels" for it in groups if it not in sensors for one in it.every}
+    if len(best.files) == 1 and sensors:
+        _one_place_has_labels(best, sensors, folder)
     if len(sensors) < 2:
         names = ", ".join(group.name for group in sensors) or "none"
         remedy = "dis2 fuses several, so give the rasters of another one"
         raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(unused)}; {remedy}")
     _name_apart(sensors)
     return Proposal(sensors, best, unused, test)
+
+
+def _one_place_has_labels(labels: Group, sensors: list[Group], folder: Path) -> None:
+    """Which one the name of their file tells, where sensors have several; files that are alone are of the same place."""
+    (only,) = labels.files
+    several = {key: None for group in sensors if len(group.files) > 1 for key in group.files}
+    if several and only not in several:
+        words = set(_footprint(_words(labels.first.path)).split("_"))
+        named = [key for key in several if set(key.split("_")) <= words]
+        if len(named) != 1:
+            remedy = "put the name of its place into that of the file"
+            raise UserError(f"{folder}: {labels.first.path}: are these labels of {' or '.join(several)}? {remedy}")
+        labels.files = {(only := named[0]): labels.every}
+    for group in sensors:
+        if len(group.files) == 1:
+            group.files = {only: group.every}
 
 
 def _labels_of(seen: list[Seen]) -> list[Seen]:
@@ -175,9 +183,14 @@ def _split(members: list[Seen]) -> list[Group]:
     for one in sorted(members, key=lambda one: natural(one.path)):
         own = words[one.path]
         name = "_".join(own[i] for i in sorted([*fixed, *sensors]))
-        key = "_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), own[i]) for i in keys)
-        groups.setdefault(name, Group(name)).files.setdefault(plain(key or "all"), []).append(one)
+        key = _footprint([own[i] for i in keys]) if keys else "all"
+        groups.setdefault(name, Group(name)).files.setdefault(key, []).append(one)
     return list(groups.values())
+
+
+def _footprint(words: list[str]) -> str:
+    """The name of what these words tell; 03 is 3."""
+    return plain("_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), word) for word in words))
 
 
 def _partition(column: tuple[str, ...]) -> tuple[int, ...]:

@@ -161,11 +161,7 @@ def _block_split(found: Proposal) -> list[str]:
 def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
     """A line for each footprint; many without georeferencing are chips of scenes that are cut from their order."""
     if not (found.pixels and splits and len(splits) > FEW):
-        lines = [
-            f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}"
-            for key in found.footprints
-            if splits or key in found.labels.files
-        ]
+        lines = [f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}" for key in found.footprints]
         if found.test:
             (key,) = found.labels.files
             lines.append(f"{_quoted(f'{key}_test')}: {{{_head('test')}{_files_of(found, key, [found.test])}}}")

@@ -133,6 +133,26 @@ def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path
     assert run.data.split.by == "block" and run.data.split.size**2 * 30 < 128**2 < run.data.split.size**2 * 128
 
 
+def test_places_without_labels_beside_one_that_is_split_by_blocks_are_only_mapped(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, place in enumerate(["north", "south"]):
+        at = PLACE @ Affine.translation(500 * number, 0)
+        raster(tmp_path / "in" / f"cam_{place}.tif", rng.integers(1, 9000, (3, 128, 128), dtype="uint16"), at)
+        raster(tmp_path / "in" / f"dem_{place}.tif", rng.normal(700, 9, (1, 128, 128)).astype("float32"), at)
+    raster(tmp_path / "in" / "labels_south.tif", land(rng, 128).astype("uint8"), at)
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert set(run.data.scenes) == {"north", "south"} and run.data.scenes_of("train", "validation", "test") == ("south",)
+
+
+def test_labels_of_which_place_nobody_can_tell_are_asked_about(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, bands in (("cam_north", 3), ("cam_south", 3), ("dem_north", 1), ("dem_south", 1)):
+        raster(tmp_path / "in" / f"{name}.tif", rng.normal(700, 9, (bands, 64, 64)).astype("float32"))
+    raster(tmp_path / "in" / "labels.tif", land(rng).astype("uint8"))
+    assert main(["init", str(tmp_path / "in"), "--out", str(tmp_path / "mine.yaml")]) == 2
+    assert "labels.tif: are these labels of north or south? put the name of its place" in capsys.readouterr().err
+
+
 def test_labels_for_training_and_for_testing_are_scenes_of_one_place(tmp_path):
     datasets.augsburg(tmp_path)
     run, text = proposed(tmp_path, tmp_path / "mine.yaml")

@@ -160,7 +160,9 @@ class Chip(Section):
 class Scene(Section):
     """One place: its rasters as one footprint, or (`grid: pixels`) as many chips."""
 
-    split: SplitName | None = Field(None, description="needed where splits are by scene; none: only mapped")
+    split: SplitName | None = Field(
+        None, description="needed where splits are by scene; none: only mapped, or (by block) dealt where there are labels"
+    )
     sensors: FilesBySensor = Field({}, description="files of each sensor that is there")
     labels: Labelled = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
     chips: dict[Name, Chip] = Field({}, description="with `grid: pixels`, instead of sensors and labels")
@@ -180,6 +182,10 @@ class Scene(Section):
     def has(self) -> tuple[str, ...]:
         """The sensors of which it has any file."""
         return tuple({sensor: None for chip in self.footprints.values() for sensor in chip.sensors})
+
+    @property
+    def labelled(self) -> bool:
+        return any(chip.labels for chip in self.footprints.values())
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -305,12 +311,10 @@ class Data(Section):
                 raise ValueError(f"scenes.{name}.sensors.{sensor}: not one of the sensors ({', '.join(self.sensors)}){hint}")
         if not scene.has:
             raise ValueError(f"scenes.{name}.sensors: empty; a scene has at least one of {', '.join(self.sensors)}")
-        labelled = any(chip.labels for chip in scene.footprints.values())
-        used = scene.split or self.split.by == "block"
         if self.split.by == "block" and scene.split in self.split.parts:
             remedy = f"remove it, or leave {scene.split} out of data.split.parts"
             raise ValueError(f"scenes.{name}.split: blocks of the scenes are dealt to {scene.split}; {remedy}")
-        if used and not labelled:
+        if scene.split and not scene.labelled:
             raise ValueError(f"scenes.{name}.labels: missing; a scene that trains or tests has labels (or give it no split)")
 
     @property
@@ -331,8 +335,12 @@ class Data(Section):
 
     def scenes_of(self, *splits: str) -> tuple[str, ...]:
         """The scenes in which any of the splits has pixels."""
-        dealt = self.split.by == "block" and not set(splits).isdisjoint(self.split.parts)
-        return tuple(name for name, it in self.scenes.items() if (it.split in splits if it.split else dealt))
+        parts = not set(splits).isdisjoint(self.split.parts)
+        return tuple(name for name, it in self.scenes.items() if it.split in splits or (parts and self.is_dealt(name)))
+
+    def is_dealt(self, scene: str) -> bool:
+        """Whether blocks of a scene are dealt to splits: it has labels, and no split of its own."""
+        return self.split.by == "block" and self.scenes[scene].split is None and self.scenes[scene].labelled
 
     def only(self, scenes: Iterable[str]) -> Data:
         """The same data with just these scenes: what a stage that reads no other should depend on."""

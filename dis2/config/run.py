@@ -112,6 +112,8 @@ class Run(Section):
             raise ValueError("data.scenes: empty; list at least one scene")
         for split in SPLITS:
             if not self.data.scenes_of(split):
+                if self.data.split.by == "block" and split in self.data.split.parts:
+                    raise ValueError("data.scenes: none has labels, so there is nothing to learn from; give one its `labels`")
                 remedy = "add it to data.split.parts" if self.data.split.by == "block" else "use data.split.by: block"
                 raise ValueError(f"data.scenes: no scene with split: {split}; give at least one, or {remedy}")
         whole = [name for name in self.data.scenes_of("train") if set(self.data.scenes[name].has) == set(self.data.sensors)]

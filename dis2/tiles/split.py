@@ -16,9 +16,8 @@ PATCH = 64
 
 def in_split(data: Data, scene: str, split: str, window: Window, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels of a window [h, w] that a split may use, labels and imagery alike."""
-    own = data.scenes[scene].split
-    if own or data.split.by == "scene":
-        return np.full((window.height, window.width), own == split)
+    if not data.is_dealt(scene):
+        return np.full((window.height, window.width), data.scenes[scene].split == split)
     splits = _dealt(data, scene, height, width)
     mine = SPLITS.index(split)
     here = _at(splits, data, window, 0, 0) == mine

@@ -135,6 +135,10 @@ WRONG = {
         ),
         "data.scenes: no scene with split: validation; give at least one, or add it to data.split.parts",
     ),
+    "blocks without labels": (
+        mine(data__split={"by": "block"}, data__scenes={"all": {"sensors": {"eye": "eye.tif", "echo": "echo.tif"}}}),
+        "data.scenes: none has labels, so there is nothing to learn from; give one its `labels`",
+    ),
     "fold": (mine(data__split={"folds": 3, "fold": 3}), "data.split: fold 3 is not one of 3 folds"),
     "reference": (mine(grid__reference="nose"), "grid.reference: 'nose' is not one of the sensors (eye, echo)"),
     "crs alone": (mine(grid__crs="EPSG:32633"), "grid.resolution: missing; an explicit crs needs"),

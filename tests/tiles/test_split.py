@@ -78,6 +78,12 @@ def test_a_scene_may_be_a_split_of_its_own_beside_blocks_that_are_dealt_to_the_o
     assert [mask.mean() for mask in masks(data, scene="sea")] == [0, 0, 1]
 
 
+def test_a_scene_without_labels_beside_blocks_is_only_mapped():
+    scenes = {"pond": SCENE, "sea": {"sensors": SCENE["sensors"]}}
+    data = data_of(scenes, split={"by": "block", "size": 32, "gap": 5})
+    assert data.scenes_of(*SPLITS) == ("pond",) and not np.any(masks(data, scene="sea"))
+
+
 def test_scenes_of_one_block_are_dealt_to_all_splits():
     names = [f"pond{i}" for i in range(30)]
     data = data_of(dict.fromkeys(names, SCENE), split={"by": "block", "size": 32, "gap": 5})
