@@ -74,6 +74,7 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         f"  student_steps: {STEPS[1]}",
         "  validate_every: 150",
         "  validation_tiles: 32",
+        *_shown(found, splits),
     ]
     return "\n".join(lines) + "\n"
 
@@ -160,7 +161,7 @@ def _block_split(found: Proposal) -> list[str]:
 
 def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
     """A line for each footprint; many without georeferencing are chips of scenes that are cut from their order."""
-    if not (found.pixels and splits and len(splits) > FEW):
+    if not _are_chips(found, splits):
         lines = [f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}" for key in found.footprints]
         if found.test:
             (key,) = found.labels.files
@@ -174,6 +175,22 @@ def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
         lines += [f"  split: {split}", "  chips:"]
         lines += [f"    {_quoted(key)}: {{{_files_of(found, key)}}}" for key, own in splits.items() if own == split]
     return lines
+
+
+def _are_chips(found: Proposal, splits: dict[str, str]) -> bool:
+    return found.pixels and len(splits) > FEW
+
+
+def _shown(found: Proposal, splits: dict[str, str]) -> list[str]:
+    """Places without labels are there to be mapped; one that tests is shown beside the first of them."""
+    unlabelled = [key for key in found.footprints if key not in found.labels.files]
+    if not unlabelled or _are_chips(found, splits):
+        return []
+    tested = next((key for key, own in splits.items() if own == "test"), found.footprints[0])
+    told = "what is mapped: add others, or list combinations of sensors"
+    return ["", "report:", f"  scenes:                                 # {told}"] + [
+        f"    {_quoted(key)}: []" for key in [tested, *unlabelled[:SHOWN]]
+    ]
 
 
 def _head(split: str | None) -> str:

@@ -72,6 +72,7 @@ def test_a_folder_with_a_mess_in_it_becomes_scenes_and_each_other_file_is_told(t
     assert (
         sorted(map(str, splits.values())) == ["None", "test", "train", "train", "train", "validation"] and splits["far"] is None
     )
+    assert {name: splits[name] for name in run.maps} == {"west": "test", "far": None}
     out = capsys.readouterr().out
     for file, why in (
         ("preview.png.tif", "has no CRS"),
@@ -142,6 +143,7 @@ def test_places_without_labels_beside_one_that_is_split_by_blocks_are_only_mappe
     raster(tmp_path / "in" / "labels_south.tif", land(rng, 128).astype("uint8"), at)
     run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     assert set(run.data.scenes) == {"north", "south"} and run.data.scenes_of("train", "validation", "test") == ("south",)
+    assert list(run.maps) == ["south", "north"]
 
 
 def test_labels_of_which_place_nobody_can_tell_are_asked_about(tmp_path, capsys):
