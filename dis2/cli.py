@@ -189,7 +189,7 @@ def doctor(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def init(arguments: argparse.Namespace, settings: Settings) -> None:
-    from dis2.propose import propose
+    from dis2.proposal.propose import propose
 
     propose(arguments.folder, arguments.out, arguments.name)
 

@@ -13,6 +13,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio import DatasetReader
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.warp import transform_bounds
 
 from dis2.errors import UserError
 from dis2.raster.cube import arrays_of
@@ -22,6 +24,9 @@ from dis2.raster.warp import bands_of, laid, measured, nodata_of, open_raster
 RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".img", ".vrt", ".bil", ".asc", ".nc", ".mat"}
 BESIDE = {".tfw", ".pgw", ".jgw", ".wld", ".prj", ".ovr", ".xml", ".hdr", ".aux"}
 """Files that belong to rasters and are read with them."""
+OTHERS = dict.fromkeys((".zip", ".gz", ".tar", ".7z", ".rar"), "unpack it") | dict.fromkeys(
+    (".gpkg", ".shp", ".geojson"), "labels as shapes: write labels: {file: ..., attribute: ...} in the config"
+)
 VALUES = 64
 """A raster with more different values, or colours, holds no classes."""
 SIDE = 1024
@@ -47,6 +52,10 @@ class Seen:
     """share of the pixels"""
     zeros: float
     """share of the valid pixels that are 0 in all bands"""
+    bounds: tuple[float, float, float, float] | None = None
+    """west, south, east and north in degrees"""
+    untold: str = ""
+    """infinity, or else NaN, if it stands where something is said to be measured"""
     values: Counter[int] = field(default_factory=Counter, compare=False)
     """How often each value, or colour as 0xrrggbb, occurs where there are few; else empty."""
 
@@ -61,8 +70,8 @@ def survey(folder: Path) -> tuple[list[Seen], dict[str, str]]:
         name = path.relative_to(folder).as_posix()
         if path.suffix.lower() in BESIDE:
             continue
-        if path.suffix.lower() not in RASTERS:
-            others[name] = "unpack it" if path.suffix.lower() in (".zip", ".gz", ".tar", ".7z", ".rar") else "no raster"
+        if path.suffix.lower() not in RASTERS and not _is_envi(path):
+            others[name] = OTHERS.get(path.suffix.lower(), "no raster")
             continue
         for part in _parts(path, others, name):
             try:
@@ -82,6 +91,11 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from _files(path)
         elif path.is_file():
             yield path
+
+
+def _is_envi(path: Path) -> bool:
+    """Whether a header tells what is in it."""
+    return any(header.is_file() for header in (path.with_suffix(".hdr"), path.with_name(f"{path.name}.hdr")))
 
 
 def _parts(path: Path, others: dict[str, str], name: str) -> list[str]:
@@ -105,10 +119,12 @@ def _look(source: DatasetReader, file: str, name: str) -> Seen:
     bands, nodata = bands_of(source), nodata_of(source)
     low, high, told, zeros = np.inf, -np.inf, 0, 0
     values: Counter[int] | None = Counter()
+    untold: set[str] = set()
     opened = laid(source)
     for window in blocks(source.height, source.width, SIDE):
         pixels, valid = measured(file, opened, window, nodata)
         there = valid.any(0) & np.isfinite(pixels).all(0)
+        untold |= {name for name, odd in (("NaN", np.isnan), ("infinity", np.isinf)) if odd(pixels[valid]).any()}
         told += int(there.sum())
         if not there.any():
             continue
@@ -132,8 +148,20 @@ def _look(source: DatasetReader, file: str, name: str) -> Seen:
         high if told else 0.0,
         told / size,
         zeros / max(1, told),
+        _degrees(source),
+        max(untold, default=""),
         values or Counter(),
     )
+
+
+def _degrees(source: DatasetReader) -> tuple[float, float, float, float] | None:
+    """Its bounds in degrees; None if it lies nowhere."""
+    if source.crs is None:
+        return None
+    try:
+        return transform_bounds(source.crs, "EPSG:4326", *source.bounds)
+    except RasterioError:
+        return None
 
 
 def _counted(values: Counter[int], pixels: NDArray[Any]) -> Counter[int] | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.datasets import augsburg
-from tests.test_propose import mess, proposed
+from tests.proposal.test_propose import mess, proposed
 from tests.workflow.test_zion import DATA
 
 SHORT = (

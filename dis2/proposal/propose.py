@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from pathlib import Path
 
+import yaml
 from rasterio.crs import CRS
 
+from dis2.config.data import SPLITS
 from dis2.errors import UserError
 from dis2.files import whole
-from dis2.grouping import Group, Proposal, is_height, plain, sorted_out
+from dis2.proposal.grouping import Group, Proposal, is_height, plain, sorted_out
+from dis2.proposal.splits import blocks_of, splits_of
 from dis2.raster.grid import metres_of
 from dis2.raster.survey import Seen, survey
 
-SPLITS = ("train", "validation", "test")
 FEW, SHOWN = 40, 12
 """Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
 STEPS, TIMED = (300, 600), 64
@@ -25,6 +26,8 @@ HILLY, RELIEF = 100, 4
 """Metres between the lowest and the highest land from which on its slopes are told apart, and within how many pixels."""
 UNTOLD = (-9999.0, -32768.0, -32767.0, 65535.0)
 """Extremes that are seldom measurements."""
+HUGE = 1e30
+"""From here on no number is a measurement."""
 
 
 def propose(folder: Path, out: Path, name: str | None) -> None:
@@ -45,7 +48,7 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
 def config_of(found: Proposal, folder: Path, name: str) -> str:
     """The text of the config."""
     classes, ignore, colored = _classes(found.labels, found.test)
-    splits = _splits(found)
+    splits, why = splits_of(found)
     lines = [
         f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then",
         "#   snakemake --cores all --configfile THIS_FILE",
@@ -60,8 +63,8 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         "  classes:                                # give them names; share of the labelled pixels",
         *(f"    {label}: {{values: [{value}]}}    # {share:.1%}" for label, value, share in classes),
         f"  ignore: [{', '.join(ignore)}]" + ("                         # colours" if colored else ""),
-        *([] if splits else _block_split(found)),
-        "  scenes:",
+        *([] if splits else blocks_of(found)),
+        "  scenes:" + (f"                                 # {why}" if why else ""),
         *(f"    {line}" for line in _scenes(found, splits)),
         "",
         "grid: pixels                              # no georeferencing: all rasters of a footprint share one pixel grid"
@@ -81,17 +84,22 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
 
 def _sensor(group: Group) -> list[str]:
     """A sensor's lines: what is sure as options, what is likely as a comment."""
-    files = next(iter(group.files.values()))
+    files = group.typical
     every, bands = group.every, sum(one.bands for one in files)
     low, high = min(one.low for one in every), max(one.high for one in every)
     options, notes = [f"bands: {bands}"], [f"{files[0].dtype}, {low:g} to {high:g}"]
     if is_height(files[0]):
         options.append("kind: surface")
     nodata = next((one.nodata for one in every if one.nodata is not None), None)
-    untold = next((value for value in UNTOLD if nodata is None and value in (low, high)), None)
+    seldom = (*UNTOLD, *(value for value in (low, high) if abs(value) > HUGE))
+    untold = next((value for value in seldom if nodata is None and value in (low, high)), None)
+    odd = max(one.untold for one in every)
     if untold is not None:
-        options.append(f"nodata: {untold:g}")
+        options.append(f"nodata: {untold!r}")
         notes.append(f"{untold:g} is taken for no measurement")
+    elif odd == "NaN" and nodata is None:
+        options.append("nodata: .nan")
+        notes.append("NaN is taken for no measurement")
     elif nodata is not None:
         notes.append(f"nodata {nodata:g}")
     elif (zeros := max(one.zeros for one in every)) > 0.01:
@@ -108,13 +116,15 @@ def _sensor(group: Group) -> list[str]:
             notes.append("slopes are small beside such heights: shown as a band of their own")
     if any(one.alpha for one in every):
         notes.append("its alpha band tells what is measured")
+    if odd and "nodata: .nan" not in options:
+        notes.append(f"{odd} stands where something should be measured: mend that")
     first = files[0]
     notes.append(f"{first.crs} at {first.resolution:g}" if first.crs else f"{first.height} x {first.width}")
     if len(files) > 1:
         notes.append(f"{len(files)} files a footprint")
     if (lacking := sum(len(one) != len(files) for one in group.files.values())) > 0:
         notes.append(f"{lacking} footprints have another number of files: mend that")
-    return [f"{group.name}: {{{', '.join(options)}}}    # {'; '.join(notes)}"]
+    return [f"{_key(group.name)}: {{{', '.join(options)}}}    # {'; '.join(notes)}"]
 
 
 def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, float]], list[str], bool]:
@@ -125,7 +135,7 @@ def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, flo
     nodata = {int(one.nodata) for one in every if one.nodata is not None and float(one.nodata).is_integer()}
     left_out = {0} if (colored or test) and 0 in counts and len(counts) > 2 else set()
     if not colored and len(counts) > 2:
-        left_out |= {value for value in (255, -1) if value in counts}
+        left_out |= {value for value in (255, -1, *map(int, UNTOLD)) if value in counts}
     kept = {value: count for value, count in sorted(counts.items()) if value not in left_out | nodata}
     total = sum(kept.values())
 
@@ -135,28 +145,6 @@ def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, flo
     names = [f"class_{index}" if colored else plain(f"class_{value}") for index, value in enumerate(kept)]
     classes = [(name, text(value), count / total) for name, (value, count) in zip(names, kept.items(), strict=True)]
     return classes, [text(value) for value in sorted(left_out | nodata)], colored
-
-
-def _splits(found: Proposal) -> dict[str, str]:
-    """The split of each footprint with labels, by whole ones; none where there are too few to test on what was not seen."""
-    labelled = [key for key in found.footprints if key in found.labels.files]
-    complete = [key for key in labelled if all(key in group.files for group in found.sensors)]
-    if len(complete) < 3 or len(labelled) < 4:
-        return {}
-    held = max(1, min(round(len(labelled) / 5), (len(complete) - 1) // 2))
-    test, validation = complete[-held:], complete[-2 * held : -held]
-    held_out = dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
-    return {key: held_out.get(key, "train") for key in labelled}
-
-
-def _block_split(found: Proposal) -> list[str]:
-    pixels = min(_area(found, key) for key in found.footprints if key in found.labels.files)
-    size = int(min(256, max(16, math.sqrt(pixels / 40) // 16 * 16)))
-    told, parts = "few scenes: blocks of each are dealt to five folds, apart by a gap", ""
-    if found.test:
-        parts = "parts: [train, validation], "
-        told = "blocks of the training labels validate; the test labels are a scene of their own"
-    return [f"  split: {{by: block, {parts}size: {size}, gap: {size // 4}, folds: 5, fold: 0}}    # {told}"]
 
 
 def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
@@ -169,10 +157,7 @@ def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
         return lines
     lines = []
     for split in SPLITS:
-        lines.append(
-            f"{split}:                              # neighbours often continue each other: so they are split by their order"
-        )
-        lines += [f"  split: {split}", "  chips:"]
+        lines += [f"{split}:", f"  split: {split}", "  chips:"]
         lines += [f"    {_quoted(key)}: {{{_files_of(found, key)}}}" for key, own in splits.items() if own == split]
     return lines
 
@@ -199,7 +184,7 @@ def _head(split: str | None) -> str:
 
 def _files_of(found: Proposal, key: str, labels: list[Seen] | None = None) -> str:
     """Its sensors' files, and those of its labels or of the given ones."""
-    files = {group.name: [one.path for one in group.files[key]] for group in found.sensors if key in group.files}
+    files = {_key(group.name): [one.path for one in group.files[key]] for group in found.sensors if key in group.files}
     told = ", ".join(
         f"{name}: {json.dumps(paths if len(paths) > 1 else paths[0], ensure_ascii=False)}" for name, paths in files.items()
     )
@@ -209,10 +194,10 @@ def _files_of(found: Proposal, key: str, labels: list[Seen] | None = None) -> st
 
 def _estimate(found: Proposal, classes: int) -> list[str]:
     """What a run takes in pixels, disk, memory and time: a step of training is timed here."""
-    firsts = {group.name: next(iter(group.files.values())) for group in found.sensors}
+    firsts = {group.name: group.typical for group in found.sensors}
     bands = {name: sum(one.bands for one in files) for name, files in firsts.items()}
     bits = sum(one.bands * int(re.sub(r"\D", "", one.dtype) or 8) for files in firsts.values() for one in files)
-    pixels = sum(_area(found, key) for key in found.footprints) * (2 if found.test else 1)
+    pixels = sum(found.area(key) for key in found.footprints) * (2 if found.test else 1)
     store = pixels * (bits / 8 + 1 + len(bands)) / 2**20
     teacher, student = _seconds(bands, max(2, classes), _tile(found))
     minutes = (STEPS[0] * teacher + STEPS[1] * student + sum(STEPS) * teacher) / 60
@@ -236,12 +221,6 @@ def _seconds(bands: dict[str, int], classes: int, tile: int) -> tuple[float, flo
     return images * teacher.milliseconds / 1000, images * student.milliseconds / 1000
 
 
-def _area(found: Proposal, key: str) -> int:
-    """Pixels of a footprint in the grid of the finest sensor."""
-    sizes = [one.height * one.width for group in found.sensors for one in group.files.get(key, [])]
-    return max(sizes, default=0)
-
-
 def _tile(found: Proposal) -> int:
     """A tile fits every footprint with labels."""
     side = min(min(one.height, one.width) for one in found.labels.every)
@@ -250,8 +229,18 @@ def _tile(found: Proposal) -> int:
 
 def _finest(found: Proposal) -> str:
     every = [group for group in found.sensors if len(group.files) == max(len(it.files) for it in found.sensors)]
-    return min(every, key=lambda group: group.first.resolution * metres_of(CRS.from_user_input(group.first.crs))).name
+
+    def size(group: Group) -> tuple[float, int]:
+        """Of a pixel; of several alike the one with most bands, by which others are found best, comes first."""
+        return group.first.resolution * metres_of(CRS.from_user_input(group.first.crs)), -group.first.bands * len(group.typical)
+
+    return _key(min(every, key=size).name)
 
 
 def _quoted(key: str) -> str:
     return json.dumps(key)
+
+
+def _key(sensor: str) -> str:
+    """A sensor's name, in quotes where YAML would read something else than a name: 2019, no."""
+    return sensor if isinstance(yaml.safe_load(sensor), str) else _quoted(sensor)

@@ -11,15 +11,15 @@ from dis2.config.run import read_run
 from dis2.models.registry import METHODS
 from tests import datasets
 from tests.made import NEXT_UTM, PLACE, UTM, damage, raster
+from tests.proposal.made import SIDE, image, land
 
-SIDE = 64
 TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
 
 
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch):
     """Networks are timed where whole workflows run."""
-    monkeypatch.setattr("dis2.propose._seconds", lambda *_: (1.0, 2.0))
+    monkeypatch.setattr("dis2.proposal.propose._seconds", lambda *_: (1.0, 2.0))
 
 
 def proposed(folder, out, *words):
@@ -28,15 +28,11 @@ def proposed(folder, out, *words):
     return read_run([out], METHODS), out.read_text()
 
 
-def land(rng, side=SIDE):
-    return np.kron(rng.integers(0, 3, (side // 8, side // 8)), np.ones((8, 8), int))[None]
-
-
 def mess(folder):
     """Six places with a camera at 1 m, heights at 2 m and labels; one lacks its labels, one its heights; much else lies about."""
     for number, place in enumerate(["Nord see", "west", "öst", "mitte", "süd", "far"]):
         rng, at = np.random.default_rng(number), PLACE @ Affine.translation(500 * number, 0)
-        labels = land(rng)
+        labels = land(rng).astype(int)
         light = np.stack([rng.normal(40 + 60 * labels[0], 5) for _ in range(3)]).astype("uint16")
         raster(folder / "images" / f"cam_{place}_v1.tif", light, at)
         if place != "mitte":
@@ -125,7 +121,7 @@ def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path
     for band in (2, 3, 4, 10):
         raster(tmp_path / "in" / f"sat_B{band}.tif", rng.integers(1, 9000, (1, 128, 128), dtype="uint16"))
     raster(tmp_path / "in" / "dsm_cm.tif", rng.normal(40_000, 200, (1, 128, 128)).astype("float32"))
-    raster(tmp_path / "in" / "landcover.tif", land(rng, 128).astype("uint8"))
+    raster(tmp_path / "in" / "landcover.tif", land(rng, 128))
     run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     (scene,) = run.data.scenes.values()
     assert [file[-7:] for file in scene.sensors["sat"]] == ["_B2.tif", "_B3.tif", "_B4.tif", "B10.tif"]
@@ -140,7 +136,7 @@ def test_places_without_labels_beside_one_that_is_split_by_blocks_are_only_mappe
         at = PLACE @ Affine.translation(500 * number, 0)
         raster(tmp_path / "in" / f"cam_{place}.tif", rng.integers(1, 9000, (3, 128, 128), dtype="uint16"), at)
         raster(tmp_path / "in" / f"dem_{place}.tif", rng.normal(700, 9, (1, 128, 128)).astype("float32"), at)
-    raster(tmp_path / "in" / "labels_south.tif", land(rng, 128).astype("uint8"), at)
+    raster(tmp_path / "in" / "labels_south.tif", land(rng, 128), at)
     run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     assert set(run.data.scenes) == {"north", "south"} and run.data.scenes_of("train", "validation", "test") == ("south",)
     assert list(run.maps) == ["south", "north"]
@@ -149,10 +145,23 @@ def test_places_without_labels_beside_one_that_is_split_by_blocks_are_only_mappe
 def test_labels_of_which_place_nobody_can_tell_are_asked_about(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name, bands in (("cam_north", 3), ("cam_south", 3), ("dem_north", 1), ("dem_south", 1)):
-        raster(tmp_path / "in" / f"{name}.tif", rng.normal(700, 9, (bands, 64, 64)).astype("float32"))
-    raster(tmp_path / "in" / "labels.tif", land(rng).astype("uint8"))
+        raster(tmp_path / "in" / f"{name}.tif", rng.normal(700, 9, (bands, 64, 64)).astype("float32"), crs=None)
+    raster(tmp_path / "in" / "labels.tif", land(rng), crs=None)
     assert main(["init", str(tmp_path / "in"), "--out", str(tmp_path / "mine.yaml")]) == 2
     assert "labels.tif: are these labels of north or south? put the name of its place" in capsys.readouterr().err
+
+
+def test_what_would_be_refused_later_is_told_by_the_config(tmp_path):
+    holes, wide = image(2), image(1)
+    holes[0, :4], wide[0, 0] = np.nan, np.float32(-3.4028235e38)
+    for number in range(4):
+        at = PLACE @ Affine.translation(500 * number, 0)
+        for name, values in (("2019", holes), ("no", image(3)), ("relief", wide), ("labels", land(np.random.default_rng(0)))):
+            raster(tmp_path / "in" / f"{number}" / f"{name}.tif", values, at)
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert set(run.data.sensors) == {"2019", "no", "relief"} and run.grid.reference == "no"
+    assert np.isnan(run.data.sensors["2019"].nodata) and run.data.sensors["relief"].nodata == float(wide.min())
+    assert "NaN is taken for no measurement" in text and "stands where" not in text
 
 
 def test_labels_for_training_and_for_testing_are_scenes_of_one_place(tmp_path):
@@ -171,7 +180,7 @@ def test_labels_tell_their_split_in_many_ways(tmp_path, names):
     for name in ("optical", "radar"):
         raster(tmp_path / "in" / f"{name}.tif", rng.normal(size=(2 + len(name), 64, 64)).astype("float32"))
     for name in names:
-        raster(tmp_path / "in" / f"{name}.tif", land(rng).astype("uint8"))
+        raster(tmp_path / "in" / f"{name}.tif", land(rng))
     run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     assert [Path(scene.labels.file).stem for scene in run.data.scenes.values()] == list(names)
 
@@ -181,7 +190,7 @@ def test_hills_are_shown_with_their_slopes(tmp_path, steep, relief):
     image = np.random.default_rng(0).integers(1, 9000, (3, 128, 128), dtype="uint16")
     raster(tmp_path / "in" / "sat.tif", image)
     raster(tmp_path / "in" / "dem.tif", 1000 + steep * np.indices((1, 128, 128))[2].astype("float32"))
-    raster(tmp_path / "in" / "landcover.tif", land(np.random.default_rng(1), 128).astype("uint8"))
+    raster(tmp_path / "in" / "landcover.tif", land(np.random.default_rng(1), 128))
     run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     assert [sensor.relief for sensor in run.data.sensors.values() if sensor.kind == "surface"] == [relief]
 
@@ -203,7 +212,10 @@ def test_potsdam_as_it_is_unpacked_is_three_sensors_by_tile(tmp_path):
         ([], "no labels found"),
         (["labels.tif"], "fewer than two sensors found (none)"),
         (["labels.tif", "cam.tif"], "fewer than two sensors found ("),
-        (["labels.tif", "cam.tif", "unplaced"], "no labels found (not used: labels.tif: has no CRS, others have); name"),
+        (
+            ["labels.tif", "cam.tif", "unplaced"],
+            "no labels found (not used: labels.tif: has no CRS, others have: give it one); name",
+        ),
     ],
 )
 def test_a_folder_that_lacks_what_it_needs_is_one_line(tmp_path, capsys, made, line):

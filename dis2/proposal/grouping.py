@@ -1,0 +1,352 @@
+"""Which rasters of a folder belong together: sensors, labels and footprints, by how files are called and what is in them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from unicodedata import combining, normalize
+
+from dis2.errors import UserError
+from dis2.raster.survey import VALUES, Seen
+
+BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
+"""A part of a name that tells a band of a sensor whose bands are files."""
+LABEL = re.compile(
+    r"labels?|lbls?|gts?|groundtruth|truth|masks?|msks?|landcover|landuse|worldcover|corine|clc|lulc|croptypes?|classes"
+    r"|annotations?|segmentations?|targets?|reference|nlcd|dfc|lc",
+    re.I,
+)
+"""A word, or two behind each other, that labels are called by."""
+QUALITY = re.compile(r"clouds?|cloudmasks?|cld|qa|scl|udm|fmask|shadows?", re.I)
+"""A word of a raster of few values that is neither labels nor measured."""
+LANDSAT = re.compile(r"l[cetmo]0\d", re.I)
+"""A satellite that is called like land cover."""
+MOMENT = re.compile(r"pre|post|before|after", re.I)
+"""Of a place, and not a place, though labels may be called so, too."""
+FEW, TOUCH = 3, 0.05
+"""So many files are told with the reason why they are not used where that may be what is wrong; so little is no overlap."""
+TRAIN, TEST = re.compile(r"train(ing)?|tr", re.I), re.compile(r"test(ing)?|te|ts", re.I)
+"""A part of the name of labels that are for one split alone, such as TrainImage, TSLabel or gt_test."""
+HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
+
+
+@dataclass
+class Group:
+    """Files of one kind: a sensor, or labels, by footprint."""
+
+    name: str
+    files: dict[str, list[Seen]] = field(default_factory=dict)
+
+    @property
+    def every(self) -> list[Seen]:
+        return [one for files in self.files.values() for one in files]
+
+    @property
+    def first(self) -> Seen:
+        return self.every[0]
+
+    @property
+    def typical(self) -> list[Seen]:
+        """The files of the first footprint that has as many as most."""
+        (most, _), *_ = Counter(map(len, self.files.values())).most_common(1)
+        return next(files for files in self.files.values() if len(files) == most)
+
+
+@dataclass
+class Proposal:
+    """What a folder seems to hold."""
+
+    sensors: list[Group]
+    labels: Group
+    unused: dict[str, str]
+    test: Seen | None = None
+    """Labels of the one place that are for testing, where those in `labels` are for training."""
+
+    @property
+    def pixels(self) -> bool:
+        return self.sensors[0].first.crs is None
+
+    @property
+    def labelled(self) -> list[str]:
+        return [key for key in self.footprints if key in self.labels.files]
+
+    @property
+    def footprints(self) -> list[str]:
+        """Those that have labels and any sensor, by name; then those without labels."""
+        has = {key for group in self.sensors for key in group.files}
+        return sorted(has & set(self.labels.files), key=natural) + sorted(has - set(self.labels.files), key=natural)
+
+    def area(self, key: str) -> int:
+        """Pixels of a footprint in the grid of the finest sensor."""
+        return max((one.height * one.width for group in self.sensors for one in group.files.get(key, [])), default=0)
+
+
+def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Proposal:
+    """Labels and sensors among the rasters, and why each other file is neither."""
+    labelled, rest, unused = _apart_from_labels(seen, others)
+    train, test = _train_and_test(labelled, rest)
+    places = _place_words(labelled)
+    if train:
+        labels = [Group("labels", {"all": [train]})]
+    else:
+        known = {key for alike in (_loosely, _closely) for group in _by(alike, rest, places) for key in group.files}
+        labels = _groups(labelled, known, _place_words(rest))
+    if not labels:
+        remedy = "name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
+        raise UserError(f"{folder}: no labels found{_reasons(unused)}; {remedy}")
+    best = max(labels, key=lambda group: len(group.files))
+    unused |= {one.path: f"labels too, but {best.first.path} is used" for it in labels if it is not best for one in it.every}
+    groups = _groups(rest, set(best.files), places)
+    few = [group for group in groups if _has_few_values(group)]
+    unused |= {one.path: "few whole numbers: labels or a mask, not an image" for group in few for one in group.every}
+    groups = _of_each_place(best, [group for group in groups if group not in few], folder)
+    sensors = [group for group in groups if len(groups) == 1 or len(best.files) == 1 or set(best.files) & set(group.files)]
+    unused |= {one.path: "matches no footprint that has labels" for it in groups if it not in sensors for one in it.every}
+    if len(sensors) < 2:
+        names = ", ".join(group.name for group in sensors) or "none"
+        remedy = "dis2 fuses several, so give the rasters of another one"
+        raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(unused)}; {remedy}")
+    _name_apart(sensors)
+    return Proposal(sensors, best, unused, test)
+
+
+def _apart_from_labels(seen: list[Seen], others: dict[str, str]) -> tuple[list[Seen], list[Seen], dict[str, str]]:
+    """Labels, other rasters that may be used, and why each other file may not."""
+    unused = dict(others)
+    placed = [one for one in seen if one.crs is not None]
+    if placed and len(placed) < len(seen):
+        unused |= {one.path: "has no CRS, others have: give it one" for one in seen if one.crs is None}
+        seen = placed
+    unused |= {one.path: "no valid pixel" for one in seen if not one.valid}
+    unused |= {one.path: "a mask, or tells of quality" for one in seen if one.valid and _is_quality(one)}
+    seen = [one for one in seen if one.path not in unused]
+    labelled = _labels_of(seen)
+    if not labelled or any(map(_is_called_labels, labelled)):
+        odd = f"called like labels, but not of 2 to {VALUES} values or colours"
+        unused |= {one.path: odd for one in seen if one not in labelled and _is_called_labels(one)}
+    return labelled, [one for one in seen if one not in labelled and one.path not in unused], unused
+
+
+def _of_each_place(labels: Group, groups: list[Group], folder: Path) -> list[Group]:
+    """The groups, where one raster may be of many places, and where several may be of one: both are told by where they lie."""
+    places = {key: files[0] for group in groups if len(group.files) > 1 for key, files in group.files.items()}
+    if len(labels.files) == 1 and places and not set(labels.files) & set(places):
+        covered = [key for key, one in places.items() if overlap(one, labels.first) > TOUCH]
+        if len(covered) > 1 and all(overlap(places[covered[0]], places[key]) > 0.5 for key in covered):
+            return _one_place(labels, groups, covered)
+        labels.files = dict.fromkeys(covered or [_named(labels.first, list(places), folder)], labels.every)
+    for group in groups:
+        if len(group.files) > 1 or set(group.files) & set(labels.files):
+            continue
+        if len(labels.files) == 1:
+            group.files = dict.fromkeys(labels.files, group.every)
+        elif covered := [key for key, files in labels.files.items() if overlap(places.get(key, files[0]), group.first) > TOUCH]:
+            group.files = dict.fromkeys(covered, group.every)
+    return groups
+
+
+def _one_place(labels: Group, groups: list[Group], keys: list[str]) -> list[Group]:
+    """What seemed to be places are sensors of one, such as before and after."""
+    (only,) = labels.files
+    return [
+        Group(f"{group.name}_{key}" if len(group.files) > 1 else group.name, {only: files})
+        for group in groups
+        for key, files in group.files.items()
+        if key in keys or len(group.files) == 1
+    ]
+
+
+def _named(one: Seen, places: list[str], folder: Path) -> str:
+    """The place that is named in that of a file."""
+    words = set(_footprint(_words(one.path)).split("_"))
+    named = [key for key in places if set(key.split("_")) <= words]
+    if len(named) != 1:
+        told = f"{' or '.join(places[:FEW])}{' or others' if len(places) > FEW else ''}"
+        remedy = "put the name of its place into that of the file, or list rasters of one place as sensors in a config"
+        raise UserError(f"{folder}: {one.path}: are these labels of {told}? {remedy}")
+    return named[0]
+
+
+def overlap(one: Seen, other: Seen) -> float:
+    """The share of the smaller one that lies in both; 0 where one lies nowhere."""
+    if one.bounds is None or other.bounds is None:
+        return 0.0
+    west, south = (max(one.bounds[i], other.bounds[i]) for i in (0, 1))
+    east, north = (min(one.bounds[i], other.bounds[i]) for i in (2, 3))
+    smaller = min((it[2] - it[0]) * (it[3] - it[1]) for it in (one.bounds, other.bounds))
+    return max(0.0, east - west) * max(0.0, north - south) / smaller
+
+
+def _labels_of(seen: list[Seen]) -> list[Seen]:
+    """Rasters of few values that are called labels, some of one value alone; if there are none, all of several."""
+    called = [one for one in seen if one.values and _is_called_labels(one)]
+    if len(set().union(*(one.values for one in called))) > 1:
+        return called
+    return [one for one in seen if len(one.values) > 1 and one.bands == 1 and not is_height(one)]
+
+
+def _is_quality(one: Seen) -> bool:
+    return bool(one.values) and one.bands == 1 and any(QUALITY.fullmatch(word) for word in (*_words(one.path), *_parts(one.path)))
+
+
+def _has_few_values(group: Group) -> bool:
+    return all(one.values and one.bands == 1 and "int" in one.dtype and not is_height(one) for one in group.every)
+
+
+def _train_and_test(labelled: list[Seen], rest: list[Seen]) -> tuple[Seen | None, Seen | None]:
+    """The two label rasters of one place of which one is for training and one for testing; else none."""
+    train, test = ([one for one in labelled if _tells(split, one)] for split in (TRAIN, TEST))
+    alone = len(labelled) == 2 and not any(_tells(split, one) for one in rest for split in (TRAIN, TEST))
+    if not alone or len(train) != 1 or len(test) != 1 or train == test:
+        return None, None
+    return train[0], test[0]
+
+
+def _tells(split: re.Pattern[str], one: Seen) -> bool:
+    return any(split.fullmatch(part) for part in _parts(one.path))
+
+
+def _reasons(unused: dict[str, str]) -> str:
+    told = [f"{file}: {why}" for file, why in unused.items() if why != "no raster"][:FEW]
+    return f" (not used: {'; '.join(told)})" if told else ""
+
+
+def _groups(seen: list[Seen], footprints: set[str], places: set[str]) -> list[Group]:
+    """Sensors, or labels: rasters that are alike, or that differ in type and grid but each are of a footprint that is known."""
+    found: list[Group] = []
+    for members in _apart(_loosely, seen):
+        loose = _split(members, places)
+        known = all(len(group.files) > 1 and set(group.files) <= footprints for group in loose)
+        found += loose if known else _by(_closely, members, places)
+    return found
+
+
+def _place_words(seen: list[Seen]) -> set[str]:
+    """Words of some rasters that, in the names of others, tell places."""
+    return {word for one in seen for word in _words(one.path) if not word.isdigit() and not MOMENT.fullmatch(word)}
+
+
+def _by(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen], places: set[str]) -> list[Group]:
+    return [group for members in _apart(alike, seen) for group in _split(members, places)]
+
+
+def _apart(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen]) -> list[list[Seen]]:
+    found: dict[tuple[object, ...], list[Seen]] = {}
+    for one in seen:
+        found.setdefault(alike(one), []).append(one)
+    return list(found.values())
+
+
+def _loosely(one: Seen) -> tuple[object, ...]:
+    """What all rasters of a sensor share: the build of their names, bands, and if they are heights."""
+    return one.bands, is_height(one), len(_words(one.path)), Path(one.path).suffix.lower()
+
+
+def _closely(one: Seen) -> tuple[object, ...]:
+    """And what most share besides: type and grid."""
+    return *_loosely(one), one.dtype, one.crs if one.crs is None else (one.crs, one.resolution)
+
+
+def _split(members: list[Seen], places: set[str]) -> list[Group]:
+    """Files of one build: words that vary tell bands, sensors or footprints; those that vary together tell the same.
+
+    Words by which labels are called tell no sensors. The finest of several files stands first, as its grid is the sensor's.
+    """
+    words = {one.path: _words(one.path) for one in members}
+    columns = list(zip(*words.values(), strict=True))
+    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    bands = [i for i in varying if all(BAND.fullmatch(word) for word in columns[i])]
+    together: dict[tuple[int, ...], list[int]] = {}
+    for i in varying:
+        if i not in bands:
+            together.setdefault(_partition(columns[i]), []).append(i)
+    tell = [same for part, same in together.items() if _tells_sensor(part, [columns[i] for i in same], together, places)]
+    sensors = [i for same in tell for i in same]
+    keys = [i for i in varying if i not in bands and i not in sensors]
+    fixed = [i for i in range(len(columns)) if i not in varying]
+    groups: dict[str, Group] = {}
+    for one in sorted(members, key=lambda one: (one.resolution, natural(one.path))):
+        own = words[one.path]
+        name = "_".join(own[i] for i in sorted([*fixed, *sensors]))
+        key = _footprint([own[i] for i in keys]) if keys else "all"
+        groups.setdefault(name, Group(name)).files.setdefault(key, []).append(one)
+    return list(groups.values())
+
+
+def _footprint(words: list[str]) -> str:
+    """The name of what these words tell; 03 is 3."""
+    return plain("_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), word) for word in words))
+
+
+def _partition(column: tuple[str, ...]) -> tuple[int, ...]:
+    """Which files share a word, whatever it is."""
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(word, len(numbers)) for word in column)
+
+
+def _tells_sensor(
+    part: tuple[int, ...], columns: list[tuple[str, ...]], every: Iterable[tuple[int, ...]], places: set[str]
+) -> bool:
+    """Kinds of heights; or few words with letters, each of which goes with all that vary beside, but not a place or a number."""
+    if any(all(HEIGHT.fullmatch(_letters(word)) for word in column) for column in columns):
+        return True
+    if any(places.intersection(column) for column in columns):
+        return False
+    count = len(set(part))
+    lettered = any(all(re.search("[a-z]", word, re.I) for word in column) for column in columns)
+    others = Counter(zip(*(other for other in every if other != part), strict=True))
+    return lettered and count <= 8 and len(others) > count and all(number % count == 0 for number in others.values())
+
+
+def _name_apart(sensors: list[Group]) -> None:
+    """Names of the words that others do not have, as short as they can be."""
+    common = set.intersection(*(set(_words(group.name)) for group in sensors))
+    taken: set[str] = set()
+    for group in sensors:
+        own = [word for word in _words(group.name) if word not in common] or _words(group.name) or ["sensor"]
+        short = plain("_".join(dict.fromkeys(own[-2:]))).lower()
+        while short in taken or short in ("labels", "valid", "x", "y", "spatial_ref", "truth"):
+            short += "_2"
+        taken.add(short)
+        group.name = short
+
+
+def _is_called_labels(one: Seen) -> bool:
+    words = [word for word in _words(one.path) if not LANDSAT.fullmatch(word)]
+    parts = [part for word in words for part in _parts(word)]
+    pairs = [first + second for first, second in pairwise(parts)]
+    return any(LABEL.fullmatch(_letters(word)) for word in (*words, *parts, *pairs))
+
+
+def is_height(one: Seen) -> bool:
+    return one.bands == 1 and any(HEIGHT.fullmatch(_letters(word)) for word in _words(one.path))
+
+
+def _words(path: str) -> list[str]:
+    """A path's parts without its ending; a space parts nothing, since places are called so."""
+    return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
+
+
+def _parts(path: str) -> list[str]:
+    """Its words, and the words that capitals make of one: TRLabel is TR and Label."""
+    return [part for word in _words(path) for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
+
+
+def _letters(word: str) -> str:
+    """A word without the number behind it: a year, a version."""
+    return re.sub(r"\d+$", "", word) or word
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sorts 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def plain(text: str) -> str:
+    """A name of letters, digits, '_' and '-'."""
+    bare = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", bare).strip("_-")[:60] or "data"

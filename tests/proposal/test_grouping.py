@@ -1,0 +1,87 @@
+"""What belongs together in folders as people have them: names alone, or names and where rasters lie."""
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from dis2.proposal.grouping import overlap, sorted_out
+from dis2.raster.survey import survey
+from tests.made import PLACE, raster
+from tests.proposal.made import image, land
+
+RNG = np.random.default_rng(0)
+
+
+def grouped(folder, files):
+    """What is found in a folder of these files: (name, raster, how far east), and the sensors' names with their footprints."""
+    for name, values, east in files:
+        raster(folder / name, values, None if east is None else PLACE @ Affine.translation(east, 0))
+    found = sorted_out(*survey(folder), folder)
+    return found, {group.name: list(group.files) for group in found.sensors}
+
+
+def test_labels_are_what_is_called_so_and_masks_of_clouds_are_neither_labels_nor_sensors(tmp_path):
+    files = [
+        (f"{folder}/Bolivia_{i}_{kind}.tif", values, 500 * i)
+        for i in range(2)
+        for folder, kind, values in (
+            ("S1", "S1Hand", image(2)),
+            ("S2", "S2Hand", image(4)),
+            ("label", "LabelHand", land(RNG)),
+            ("water", "WaterHand", land(RNG)),
+            ("clouds", "cloud_mask", land(RNG)),
+        )
+    ]
+    found, sensors = grouped(tmp_path, files)
+    assert sensors == {"s1_s1hand": ["0", "1"], "s2_s2hand": ["0", "1"]}
+    assert {one.path for one in found.labels.every} == {f"label/Bolivia_{i}_LabelHand.tif" for i in range(2)}
+    assert found.unused["water/Bolivia_0_WaterHand.tif"].startswith("few whole numbers")
+    assert found.unused["clouds/Bolivia_1_cloud_mask.tif"] == "a mask, or tells of quality"
+
+
+def test_chips_of_background_alone_keep_their_labels(tmp_path):
+    kinds = {"opt": image(3), "sar": image(2)}
+    files = [(f"{kind}/chip_{i}.tif", values, 500 * i) for i in range(4) for kind, values in kinds.items()]
+    files += [(f"mask/chip_{i}.tif", land(RNG) * (i == 3), 500 * i) for i in range(4)]
+    assert list(grouped(tmp_path, files)[0].labels.files) == ["0", "1", "2", "3"]
+
+
+def test_landsat_is_not_land_cover(tmp_path):
+    files = [(f"{kind}_{i}.tif", image(bands), 500 * i) for i in range(2) for kind, bands in (("LC08", 5), ("S1", 2))]
+    files += [(f"lc_{i}.tif", land(RNG), 500 * i) for i in range(2)]
+    assert grouped(tmp_path, files)[1] == {"lc08": ["0", "1"], "s1": ["0", "1"]}
+
+
+def test_words_by_which_labels_are_called_are_places_and_no_sensors(tmp_path):
+    kinds = {"rgb": image(3), "dsm": image(1), "labels": land(RNG)}
+    files = [
+        (f"{kind}/{city}/00{i}.tif", values, None)
+        for city in ("berlin", "munich")
+        for i in range(3)
+        for kind, values in kinds.items()
+    ]
+    places = [f"{city}_{i}" for city in ("berlin", "munich") for i in range(3)]
+    assert grouped(tmp_path, files)[1] == {"rgb": places, "dsm": places}
+
+
+def test_one_raster_of_labels_or_of_heights_may_cover_many_places(tmp_path):
+    wide = np.tile(land(RNG), 30)
+    files = [(f"{place}/{kind}.tif", values, 500 * i) for i, place in enumerate("abc") for kind, values in (("s1", image(2)),)]
+    files += [("region_dem.tif", np.tile(image(1), 30), 0), ("region_landcover.tif", wide, 0)]
+    found, sensors = grouped(tmp_path, files)
+    assert list(found.labels.files) == ["a", "b", "c"] and len({one.path for one in found.labels.every}) == 1
+    assert sensors["s1"] == ["a", "b", "c"] and sensors["region_dem" if "region_dem" in sensors else "dem"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("names", [("before", "after"), ("dsm", "dtm"), ("s2_2019", "s2_2021")])
+def test_rasters_of_one_place_are_its_sensors(tmp_path, names):
+    bands = 1 if "dsm" in names else 3
+    found, sensors = grouped(tmp_path, [(f"{name}.tif", image(bands), 0) for name in names] + [("labels.tif", land(RNG), 0)])
+    assert len(sensors) == 2 and found.footprints == list(found.labels.files)
+
+
+def test_overlap_is_the_share_of_the_smaller_one(tmp_path):
+    for name, side, east in (("a", 64, 0), ("b", 32, 48), ("c", 64, 500)):
+        raster(tmp_path / f"{name}.tif", image(1, side), PLACE @ Affine.translation(east, 0))
+    a, b, c = survey(tmp_path)[0]
+    assert overlap(a, b) == overlap(b, a) == pytest.approx(0.5, abs=0.05) and overlap(a, c) == 0
