@@ -126,8 +126,7 @@ def _apart_from_labels(seen: list[Seen], others: dict[str, str]) -> tuple[list[S
     seen = [one for one in seen if one.path not in unused]
     labelled = _labels_of(seen)
     if not labelled or any(map(_is_called_labels, labelled)):
-        odd = f"called like labels, but not of 2 to {VALUES} values or colours"
-        unused |= {one.path: odd for one in seen if one not in labelled and _is_called_labels(one)}
+        unused |= {one.path: _oddity(one) for one in seen if one not in labelled and _is_called_labels(one)}
     return labelled, [one for one in seen if one not in labelled and one.path not in unused], unused
 
 
@@ -187,6 +186,13 @@ def _labels_of(seen: list[Seen]) -> list[Seen]:
     if len(set().union(*(one.values for one in called))) > 1:
         return called
     return [one for one in seen if len(one.values) > 1 and one.bands == 1 and not is_height(one)]
+
+
+def _oddity(one: Seen) -> str:
+    """Why what is called labels is not taken for them."""
+    if one.bands not in (1, 3):
+        return f"called like labels, but of {one.bands} bands: name one in a config (labels: {{file: ..., band: 1}})"
+    return f"called like labels, but not of 2 to {VALUES} values or colours"
 
 
 def _is_quality(one: Seen) -> bool:
