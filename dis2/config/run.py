@@ -113,7 +113,9 @@ class Run(Section):
         for split in SPLITS:
             if not self.data.scenes_of(split):
                 if self.data.split.by == "block" and split in self.data.split.parts:
-                    raise ValueError("data.scenes: none has labels, so there is nothing to learn from; give one its `labels`")
+                    raise ValueError(
+                        "data.scenes: none has labels and no split of its own, so there are no blocks to deal; add one"
+                    )
                 remedy = "add it to data.split.parts" if self.data.split.by == "block" else "use data.split.by: block"
                 raise ValueError(f"data.scenes: no scene with split: {split}; give at least one, or {remedy}")
         whole = [name for name in self.data.scenes_of("train") if set(self.data.scenes[name].has) == set(self.data.sensors)]

@@ -17,10 +17,11 @@ BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I
 """A part of a name that tells a band of a sensor whose bands are files."""
 LABEL = re.compile(
     r"labels?|lbls?|gts?|groundtruth|truth|masks?|msks?|landcover|landuse|worldcover|corine|clc|lulc|croptypes?|classes"
-    r"|annotations?|segmentations?|targets?|reference|nlcd|dfc|lc",
+    r"|annotations?|targets|reference|nlcd|dfc|lc",
     re.I,
 )
 """A word, or two behind each other, that labels are called by."""
+MASK = re.compile(r"ma?sks?", re.I)
 QUALITY = re.compile(r"clouds?|cloudmasks?|cld|qa|scl|udm|fmask|shadows?", re.I)
 """A word of a raster of few values that is neither labels nor measured."""
 LANDSAT = re.compile(r"l[cetmo]0\d", re.I)
@@ -48,6 +49,10 @@ class Group:
     @property
     def first(self) -> Seen:
         return self.every[0]
+
+    @property
+    def values(self) -> set[int]:
+        return set().union(*(one.values for one in self.every))
 
     @property
     def typical(self) -> list[Seen]:
@@ -88,29 +93,41 @@ class Proposal:
 def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Proposal:
     """Labels and sensors among the rasters, and why each other file is neither."""
     labelled, rest, unused = _apart_from_labels(seen, others)
+    if not labelled:
+        remedy = "name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
+        raise UserError(f"{folder}: no labels found{_reasons(unused)}; {remedy}")
+    found = _matched(labelled, rest, unused, folder, _place_words(labelled), _place_words(rest))
+    if len(found.sensors) < 2:
+        found = _matched(labelled, rest, unused, folder, set(), set())
+    if len(found.sensors) < 2:
+        names = ", ".join(group.name for group in found.sensors) or "none"
+        remedy = "dis2 fuses several, so give the rasters of another one"
+        raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(found.unused)}; {remedy}")
+    _name_apart(found.sensors)
+    return found
+
+
+def _matched(
+    labelled: list[Seen], rest: list[Seen], unused: dict[str, str], folder: Path, places: set[str], others: set[str]
+) -> Proposal:
+    """Sensors that share footprints with labels; words of labels (of others) tell places in the names of others (of labels)."""
     train, test = _train_and_test(labelled, rest)
-    places = _place_words(labelled)
     if train:
         labels = [Group("labels", {"all": [train]})]
     else:
         known = {key for alike in (_loosely, _closely) for group in _by(alike, rest, places) for key in group.files}
-        labels = _groups(labelled, known, _place_words(rest))
-    if not labels:
-        remedy = "name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
-        raise UserError(f"{folder}: no labels found{_reasons(unused)}; {remedy}")
-    best = max(labels, key=lambda group: len(group.files))
-    unused |= {one.path: f"labels too, but {best.first.path} is used" for it in labels if it is not best for one in it.every}
+        labels = _groups(labelled, known, others)
+    best = max(labels, key=lambda group: (len(group.values) > 1, len(group.files)))
+    unused = unused | {
+        one.path: f"labels too, but {best.first.path} is used" for it in labels if it is not best for one in it.every
+    }
     groups = _groups(rest, set(best.files), places)
     few = [group for group in groups if _has_few_values(group)]
     unused |= {one.path: "few whole numbers: labels or a mask, not an image" for group in few for one in group.every}
     groups = _of_each_place(best, [group for group in groups if group not in few], folder)
-    sensors = [group for group in groups if len(groups) == 1 or len(best.files) == 1 or set(best.files) & set(group.files)]
-    unused |= {one.path: "matches no footprint that has labels" for it in groups if it not in sensors for one in it.every}
-    if len(sensors) < 2:
-        names = ", ".join(group.name for group in sensors) or "none"
-        remedy = "dis2 fuses several, so give the rasters of another one"
-        raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(unused)}; {remedy}")
-    _name_apart(sensors)
+    sensors = [group for group in groups if len(groups) == 1 or set(best.files) & set(group.files)]
+    used = {one.path for group in sensors for one in group.every}
+    unused |= {one.path: "matches no footprint that has labels" for one in rest if one.path not in used | set(unused)}
     return Proposal(sensors, best, unused, test)
 
 
@@ -122,11 +139,13 @@ def _apart_from_labels(seen: list[Seen], others: dict[str, str]) -> tuple[list[S
         unused |= {one.path: "has no CRS, others have: give it one" for one in seen if one.crs is None}
         seen = placed
     unused |= {one.path: "no valid pixel" for one in seen if not one.valid}
-    unused |= {one.path: "a mask, or tells of quality" for one in seen if one.valid and _is_quality(one)}
-    seen = [one for one in seen if one.path not in unused]
-    labelled = _labels_of(seen)
+    seen = [one for one in seen if one.valid]
+    quality = [one for one in seen if _is_quality(one)]
+    labelled = _labels_of([one for one in seen if one not in quality]) or _labels_of([*filter(_is_called_labels, quality)])
+    unused |= {one.path: "a mask, or tells of quality" for one in quality if one not in labelled}
     if not labelled or any(map(_is_called_labels, labelled)):
-        unused |= {one.path: _oddity(one) for one in seen if one not in labelled and _is_called_labels(one)}
+        odd = [one for one in seen if one not in labelled and one.path not in unused and _is_called_labels(one)]
+        unused |= {one.path: _oddity(one) for one in odd}
     return labelled, [one for one in seen if one not in labelled and one.path not in unused], unused
 
 
@@ -138,13 +157,12 @@ def _of_each_place(labels: Group, groups: list[Group], folder: Path) -> list[Gro
         if len(covered) > 1 and all(overlap(places[covered[0]], places[key]) > 0.5 for key in covered):
             return _one_place(labels, groups, covered)
         labels.files = dict.fromkeys(covered or [_named(labels.first, list(places), folder)], labels.every)
+    places = {key: files[0] for key, files in labels.files.items()} | places
     for group in groups:
-        if len(group.files) > 1 or set(group.files) & set(labels.files):
-            continue
-        if len(labels.files) == 1:
-            group.files = dict.fromkeys(labels.files, group.every)
-        elif covered := [key for key, files in labels.files.items() if overlap(places.get(key, files[0]), group.first) > TOUCH]:
-            group.files = dict.fromkeys(covered, group.every)
+        if len(group.files) == 1 and not set(group.files) & set(places):
+            covered = [key for key, one in places.items() if overlap(one, group.first) > TOUCH]
+            if covered or (len(labels.files) == 1 and group.first.bounds is None):
+                group.files = dict.fromkeys(covered or labels.files, group.every)
     return groups
 
 
@@ -161,7 +179,7 @@ def _one_place(labels: Group, groups: list[Group], keys: list[str]) -> list[Grou
 
 def _named(one: Seen, places: list[str], folder: Path) -> str:
     """The place that is named in that of a file."""
-    words = set(_footprint(_words(one.path)).split("_"))
+    words = {part for word in _words(one.path) for part in _footprint([word]).split("_")}
     named = [key for key in places if set(key.split("_")) <= words]
     if len(named) != 1:
         told = f"{' or '.join(places[:FEW])}{' or others' if len(places) > FEW else ''}"
@@ -172,11 +190,12 @@ def _named(one: Seen, places: list[str], folder: Path) -> str:
 
 def overlap(one: Seen, other: Seen) -> float:
     """The share of the smaller one that lies in both; 0 where one lies nowhere."""
-    if one.bounds is None or other.bounds is None:
+    first, second = (one.bounds, other.bounds) if one.crs == other.crs else (one.degrees, other.degrees)
+    if first is None or second is None:
         return 0.0
-    west, south = (max(one.bounds[i], other.bounds[i]) for i in (0, 1))
-    east, north = (min(one.bounds[i], other.bounds[i]) for i in (2, 3))
-    smaller = min((it[2] - it[0]) * (it[3] - it[1]) for it in (one.bounds, other.bounds))
+    west, south = (max(first[i], second[i]) for i in (0, 1))
+    east, north = (min(first[i], second[i]) for i in (2, 3))
+    smaller = min((it[2] - it[0]) * (it[3] - it[1]) for it in (first, second))
     return max(0.0, east - west) * max(0.0, north - south) / smaller
 
 
@@ -196,7 +215,10 @@ def _oddity(one: Seen) -> str:
 
 
 def _is_quality(one: Seen) -> bool:
-    return bool(one.values) and one.bands == 1 and any(QUALITY.fullmatch(word) for word in (*_words(one.path), *_parts(one.path)))
+    """Of few values and called so, but called labels by nothing more than a mask."""
+    if not one.values or one.bands > 1 or _is_called_labels(one, but=MASK):
+        return False
+    return any(QUALITY.fullmatch(word) for word in (*_words(one.path), *_parts(one.path)))
 
 
 def _has_few_values(group: Group) -> bool:
@@ -207,7 +229,10 @@ def _train_and_test(labelled: list[Seen], rest: list[Seen]) -> tuple[Seen | None
     """The two label rasters of one place of which one is for training and one for testing; else none."""
     train, test = ([one for one in labelled if _tells(split, one)] for split in (TRAIN, TEST))
     alone = len(labelled) == 2 and not any(_tells(split, one) for one in rest for split in (TRAIN, TEST))
-    if not alone or len(train) != 1 or len(test) != 1 or train == test:
+    names = {
+        tuple(part for part in _parts(one.path) if not TRAIN.fullmatch(part) and not TEST.fullmatch(part)) for one in labelled
+    }
+    if not alone or len(names) > 1 or len(train) != 1 or len(test) != 1 or train == test:
         return None, None
     return train[0], test[0]
 
@@ -321,11 +346,12 @@ def _name_apart(sensors: list[Group]) -> None:
         group.name = short
 
 
-def _is_called_labels(one: Seen) -> bool:
+def _is_called_labels(one: Seen, but: re.Pattern[str] | None = None) -> bool:
     words = [word for word in _words(one.path) if not LANDSAT.fullmatch(word)]
     parts = [part for word in words for part in _parts(word)]
     pairs = [first + second for first, second in pairwise(parts)]
-    return any(LABEL.fullmatch(_letters(word)) for word in (*words, *parts, *pairs))
+    told = [_letters(word) for word in (*words, *parts, *pairs)]
+    return any(LABEL.fullmatch(word) and not (but and but.fullmatch(word)) for word in told)
 
 
 def is_height(one: Seen) -> bool:

@@ -151,10 +151,8 @@ def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
     """A line for each footprint; many without georeferencing are chips of scenes that are cut from their order."""
     if not _are_chips(found, splits):
         lines = [f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}" for key in found.footprints]
-        if found.test:
-            (key,) = found.labels.files
-            lines.append(f"{_quoted(f'{key}_test')}: {{{_head('test')}{_files_of(found, key, [found.test])}}}")
-        return lines
+        tested = found.labelled if found.test else []
+        return lines + [f"{_quoted(f'{key}_test')}: {{{_head('test')}{_files_of(found, key, found.test)}}}" for key in tested]
     lines = []
     for split in SPLITS:
         lines += [f"{split}:", f"  split: {split}", "  chips:"]
@@ -182,13 +180,13 @@ def _head(split: str | None) -> str:
     return f"split: {split}, " if split else ""
 
 
-def _files_of(found: Proposal, key: str, labels: list[Seen] | None = None) -> str:
-    """Its sensors' files, and those of its labels or of the given ones."""
+def _files_of(found: Proposal, key: str, test: Seen | None = None) -> str:
+    """Its sensors' files, and that of its labels, or of those for testing."""
     files = {_key(group.name): [one.path for one in group.files[key]] for group in found.sensors if key in group.files}
     told = ", ".join(
         f"{name}: {json.dumps(paths if len(paths) > 1 else paths[0], ensure_ascii=False)}" for name, paths in files.items()
     )
-    labels = labels or found.labels.files.get(key)
+    labels = [test] if test else found.labels.files.get(key)
     return f"sensors: {{{told}}}" + (f", labels: {json.dumps(labels[0].path, ensure_ascii=False)}" if labels else "")
 
 
@@ -223,7 +221,11 @@ def _seconds(bands: dict[str, int], classes: int, tile: int) -> tuple[float, flo
 
 def _tile(found: Proposal) -> int:
     """A tile fits every footprint with labels."""
-    side = min(min(one.height, one.width) for one in found.labels.every)
+    finest = [
+        max((group.files[key][0] for group in found.sensors if key in group.files), key=lambda one: one.height * one.width)
+        for key in found.labelled
+    ]
+    side = min(min(one.height, one.width) for one in finest)
     return int(min(128, max(32, side // 16 * 16)))
 
 

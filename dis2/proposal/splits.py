@@ -64,14 +64,22 @@ def _is_part(name: str, key: str) -> bool:
     return any(re.fullmatch(name, part, re.I) for part in re.split(r"[_-]", key))
 
 
+def _ground(one: Seen) -> float:
+    """How much ground a raster covers, in square degrees."""
+    west, south, east, north = one.degrees or (0, 0, 0, 0)
+    return (east - west) * (north - south)
+
+
 def _is_complete(found: Proposal, place: list[str]) -> bool:
     return all(key in group.files for key in place for group in found.sensors)
 
 
 def _places(found: Proposal) -> list[list[str]]:
     """Footprints with labels, those together that lie over each other: dates of one place, or tiles that overlap."""
-    firsts: dict[str, Seen] = {key: files[0] for group in found.sensors for key, files in group.files.items()}
-    bounds = np.array([firsts[key].bounds or (math.nan,) * 4 for key in found.labelled])
+    shown = {key: [group.files[key][0] for group in found.sensors if key in group.files] for key in found.labelled}
+    extents = [min(ones, key=_ground) for ones in shown.values()]
+    same = len({one.crs for one in extents}) == 1
+    bounds = np.array([(one.bounds if same else one.degrees) or (math.nan,) * 4 for one in extents])
     places: dict[int, list[str]] = {}
     member = np.arange(len(bounds))
     for i, box in enumerate(bounds):

@@ -53,7 +53,8 @@ class Seen:
     zeros: float
     """share of the valid pixels that are 0 in all bands"""
     bounds: tuple[float, float, float, float] | None = None
-    """west, south, east and north in degrees"""
+    """west, south, east and north in its own system"""
+    degrees: tuple[float, float, float, float] | None = None
     untold: str = ""
     """infinity, or else NaN, if it stands where something is said to be measured"""
     values: Counter[int] = field(default_factory=Counter, compare=False)
@@ -148,6 +149,7 @@ def _look(source: DatasetReader, file: str, name: str) -> Seen:
         high if told else 0.0,
         told / size,
         zeros / max(1, told),
+        tuple(source.bounds) if source.crs else None,
         _degrees(source),
         max(untold, default=""),
         values or Counter(),
@@ -155,8 +157,8 @@ def _look(source: DatasetReader, file: str, name: str) -> Seen:
 
 
 def _degrees(source: DatasetReader) -> tuple[float, float, float, float] | None:
-    """Its bounds in degrees; None if it lies nowhere."""
-    if source.crs is None:
+    """Its bounds in degrees; None if it lies nowhere on Earth."""
+    if source.crs is None or not (source.crs.is_projected or source.crs.is_geographic):
         return None
     try:
         return transform_bounds(source.crs, "EPSG:4326", *source.bounds)

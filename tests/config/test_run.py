@@ -137,7 +137,7 @@ WRONG = {
     ),
     "blocks without labels": (
         mine(data__split={"by": "block"}, data__scenes={"all": {"sensors": {"eye": "eye.tif", "echo": "echo.tif"}}}),
-        "data.scenes: none has labels, so there is nothing to learn from; give one its `labels`",
+        "data.scenes: none has labels and no split of its own, so there are no blocks to deal; add one",
     ),
     "fold": (mine(data__split={"folds": 3, "fold": 3}), "data.split: fold 3 is not one of 3 folds"),
     "reference": (mine(grid__reference="nose"), "grid.reference: 'nose' is not one of the sensors (eye, echo)"),

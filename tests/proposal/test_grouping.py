@@ -9,7 +9,7 @@ from dis2.raster.survey import survey
 from tests.made import PLACE, raster
 from tests.proposal.made import image, land
 
-RNG = np.random.default_rng(0)
+LAND = land(np.random.default_rng(0))
 
 
 def grouped(folder, files):
@@ -27,9 +27,9 @@ def test_labels_are_what_is_called_so_and_masks_of_clouds_are_neither_labels_nor
         for folder, kind, values in (
             ("S1", "S1Hand", image(2)),
             ("S2", "S2Hand", image(4)),
-            ("label", "LabelHand", land(RNG)),
-            ("water", "WaterHand", land(RNG)),
-            ("clouds", "cloud_mask", land(RNG)),
+            ("label", "LabelHand", LAND),
+            ("water", "WaterHand", LAND),
+            ("clouds", "cloud_mask", LAND),
         )
     ]
     found, sensors = grouped(tmp_path, files)
@@ -42,18 +42,18 @@ def test_labels_are_what_is_called_so_and_masks_of_clouds_are_neither_labels_nor
 def test_chips_of_background_alone_keep_their_labels(tmp_path):
     kinds = {"opt": image(3), "sar": image(2)}
     files = [(f"{kind}/chip_{i}.tif", values, 500 * i) for i in range(4) for kind, values in kinds.items()]
-    files += [(f"mask/chip_{i}.tif", land(RNG) * (i == 3), 500 * i) for i in range(4)]
+    files += [(f"mask/chip_{i}.tif", LAND * (i == 3), 500 * i) for i in range(4)]
     assert list(grouped(tmp_path, files)[0].labels.files) == ["0", "1", "2", "3"]
 
 
 def test_landsat_is_not_land_cover(tmp_path):
     files = [(f"{kind}_{i}.tif", image(bands), 500 * i) for i in range(2) for kind, bands in (("LC08", 5), ("S1", 2))]
-    files += [(f"lc_{i}.tif", land(RNG), 500 * i) for i in range(2)]
+    files += [(f"lc_{i}.tif", LAND, 500 * i) for i in range(2)]
     assert grouped(tmp_path, files)[1] == {"lc08": ["0", "1"], "s1": ["0", "1"]}
 
 
 def test_words_by_which_labels_are_called_are_places_and_no_sensors(tmp_path):
-    kinds = {"rgb": image(3), "dsm": image(1), "labels": land(RNG)}
+    kinds = {"rgb": image(3), "dsm": image(1), "labels": LAND}
     files = [
         (f"{kind}/{city}/00{i}.tif", values, None)
         for city in ("berlin", "munich")
@@ -64,19 +64,48 @@ def test_words_by_which_labels_are_called_are_places_and_no_sensors(tmp_path):
     assert grouped(tmp_path, files)[1] == {"rgb": places, "dsm": places}
 
 
+@pytest.mark.parametrize("words", [("pre", "post"), ("t1", "t2"), ("dsm", "dtm")])
+def test_what_goes_with_every_place_is_a_sensor_though_labels_are_called_so(tmp_path, words):
+    files = [(f"{word}_{i}.tif", image(1), 500 * i) for i in range(3) for word in words]
+    files += [(f"labels_{words[1]}_{i}.tif", LAND, 500 * i) for i in range(3)]
+    assert grouped(tmp_path, files)[1] == dict.fromkeys(words, ["0", "1", "2"])
+
+
 def test_one_raster_of_labels_or_of_heights_may_cover_many_places(tmp_path):
-    wide = np.tile(land(RNG), 30)
-    files = [(f"{place}/{kind}.tif", values, 500 * i) for i, place in enumerate("abc") for kind, values in (("s1", image(2)),)]
-    files += [("region_dem.tif", np.tile(image(1), 30), 0), ("region_landcover.tif", wide, 0)]
+    files = [(f"{place}/s1.tif", image(2), 500 * i) for i, place in enumerate("abc")]
+    files += [("region_dem.tif", np.tile(image(1), 30), 0), ("region_landcover.tif", np.tile(LAND, 30), 0)]
     found, sensors = grouped(tmp_path, files)
     assert list(found.labels.files) == ["a", "b", "c"] and len({one.path for one in found.labels.every}) == 1
-    assert sensors["s1"] == ["a", "b", "c"] and sensors["region_dem" if "region_dem" in sensors else "dem"] == ["a", "b", "c"]
+    assert sensors == {"s1": ["a", "b", "c"], "region_dem": ["a", "b", "c"]}
+
+
+def test_a_mask_of_one_value_and_what_lies_elsewhere_are_told(tmp_path):
+    files = [(f"{kind}_{i}.tif", image(bands), 500 * i) for i in range(2) for kind, bands in (("opt", 3), ("sar", 2))]
+    files += [(f"aoi_mask/{i}.tif", LAND * 0 + 1, 500 * i) for i in range(2)] + [
+        ("labels/0.tif", LAND, 0),
+        ("far.tif", image(4), 9000),
+    ]
+    found, sensors = grouped(tmp_path, files)
+    assert (
+        list(found.labels.files) == ["0"]
+        and found.labels.values == {0, 1, 2}
+        and sensors == {"opt": ["0", "1"], "sar": ["0", "1"]}
+    )
+    assert set(found.unused) == {"aoi_mask/0.tif", "aoi_mask/1.tif", "far.tif"}
+
+
+def test_clouds_are_labels_where_nothing_else_is(tmp_path):
+    files = [(f"{kind}_{i}.tif", image(bands), 500 * i) for i in range(2) for kind, bands in (("opt", 3), ("sar", 2))]
+    assert list(grouped(tmp_path, files + [(f"cloud_mask_{i}.tif", LAND, 500 * i) for i in range(2)])[0].labels.files) == [
+        "0",
+        "1",
+    ]
 
 
 @pytest.mark.parametrize("names", [("before", "after"), ("dsm", "dtm"), ("s2_2019", "s2_2021")])
 def test_rasters_of_one_place_are_its_sensors(tmp_path, names):
     bands = 1 if "dsm" in names else 3
-    found, sensors = grouped(tmp_path, [(f"{name}.tif", image(bands), 0) for name in names] + [("labels.tif", land(RNG), 0)])
+    found, sensors = grouped(tmp_path, [(f"{name}.tif", image(bands), 0) for name in names] + [("labels.tif", LAND, 0)])
     assert len(sensors) == 2 and found.footprints == list(found.labels.files)
 
 

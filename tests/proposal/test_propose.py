@@ -174,6 +174,17 @@ def test_labels_for_training_and_for_testing_are_scenes_of_one_place(tmp_path):
     assert len(run.data.classes) == 7 and run.data.ignore == (0,) and "Not used" not in text
 
 
+def test_labels_of_two_splits_may_be_of_many_places(tmp_path):
+    for number in range(2):
+        at = PLACE @ Affine.translation(500 * number, 0)
+        for name, bands in (("opt", 3), ("sar", 2)):
+            raster(tmp_path / "in" / f"{name}_{'ab'[number]}.tif", image(bands), at)
+    for name in ("gt_train", "gt_test"):
+        raster(tmp_path / "in" / f"{name}.tif", np.tile(land(np.random.default_rng(0)), 10))
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert run.data.scenes_of("train") == ("a", "b") and run.data.scenes_of("test") == ("a_test", "b_test")
+
+
 @pytest.mark.parametrize("names", [("TRLabel", "TSLabel"), ("gt_train", "gt_test"), ("labels-training", "labels-testing")])
 def test_labels_tell_their_split_in_many_ways(tmp_path, names):
     rng = np.random.default_rng(0)

@@ -50,6 +50,14 @@ def test_footprints_that_lie_over_each_other_are_in_one_split(tmp_path):
     assert sorted(splits.values()) == ["test"] * 2 + ["train"] * 8 + ["validation"] * 2
 
 
+def test_neighbours_touch_and_are_places_of_their_own(tmp_path):
+    names = {f"n_{place}": 62 * place for place in range(6)}
+    splits, _ = splits_of(found_in(tmp_path, names))
+    assert sorted(splits.values()) == ["test"] + ["train"] * 4 + ["validation"]
+    raster(tmp_path / "region_dem.tif", np.tile(image(1), 40), PLACE)
+    assert splits_of(sorted_out(*survey(tmp_path), tmp_path))[0] == splits
+
+
 def test_dates_of_one_place_are_split_by_blocks_with_a_word_on_what_that_means(tmp_path):
     found = found_in(tmp_path, {f"d{date}": 0 for date in range(5)})
     assert splits_of(found) == ({}, "")
