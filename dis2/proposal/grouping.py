@@ -22,6 +22,7 @@ LABEL = re.compile(
 )
 """A word, or two behind each other, that labels are called by."""
 MASK = re.compile(r"ma?sks?", re.I)
+"""What labels are called by, and masks of clouds."""
 QUALITY = re.compile(r"clouds?|cloudmasks?|cld|qa|scl|udm|fmask|shadows?", re.I)
 """A word of a raster of few values that is neither labels nor measured."""
 LANDSAT = re.compile(r"l[cetmo]0\d", re.I)
@@ -140,13 +141,15 @@ def _apart_from_labels(seen: list[Seen], others: dict[str, str]) -> tuple[list[S
         seen = placed
     unused |= {one.path: "no valid pixel" for one in seen if not one.valid}
     seen = [one for one in seen if one.valid]
-    quality = [one for one in seen if _is_quality(one)]
-    labelled = _labels_of([one for one in seen if one not in quality]) or _labels_of([*filter(_is_called_labels, quality)])
-    unused |= {one.path: "a mask, or tells of quality" for one in quality if one not in labelled}
+    quality = {one.path: one for one in seen if _is_quality(one)}
+    labelled = _labels_of([one for one in seen if one.path not in quality])
+    labelled = labelled or _labels_of([one for one in quality.values() if _is_called_labels(one)])
+    taken = {one.path for one in labelled}
+    rest = [one for one in seen if one.path not in taken]
+    unused |= {one.path: "a mask, or tells of quality" for one in rest if one.path in quality}
     if not labelled or any(map(_is_called_labels, labelled)):
-        odd = [one for one in seen if one not in labelled and one.path not in unused and _is_called_labels(one)]
-        unused |= {one.path: _oddity(one) for one in odd}
-    return labelled, [one for one in seen if one not in labelled and one.path not in unused], unused
+        unused |= {one.path: _oddity(one) for one in rest if one.path not in quality and _is_called_labels(one)}
+    return labelled, [one for one in rest if one.path not in unused], unused
 
 
 def _of_each_place(labels: Group, groups: list[Group], folder: Path) -> list[Group]:
