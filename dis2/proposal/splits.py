@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-import numpy as np
-
-from dis2.proposal.grouping import TOUCH, Proposal
+from dis2.proposal.grouping import TOUCH, Proposal, overlap
 from dis2.raster.survey import Seen
 
 TOLD = {"train": r"train(ing)?", "validation": r"val(id|idation)?", "test": r"test(ing)?"}
@@ -15,7 +13,9 @@ TOLD = {"train": r"train(ing)?", "validation": r"val(id|idation)?", "test": r"te
 
 
 def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
-    """The split of each footprint with labels, and why so; none where there are too few to test on what was not seen."""
+    """The split of each footprint with labels, and why so; none where they are too few, or others are for testing."""
+    if found.test:
+        return {}, ""
     if (told := _told(found))[0]:
         return told
     places = _places(found)
@@ -76,17 +76,17 @@ def _is_complete(found: Proposal, place: list[str]) -> bool:
 
 def _places(found: Proposal) -> list[list[str]]:
     """Footprints with labels, those together that lie over each other: dates of one place, or tiles that overlap."""
-    shown = {key: [group.files[key][0] for group in found.sensors if key in group.files] for key in found.labelled}
-    extents = [min(ones, key=_ground) for ones in shown.values()]
-    same = len({one.crs for one in extents}) == 1
-    bounds = np.array([(one.bounds if same else one.degrees) or (math.nan,) * 4 for one in extents])
-    places: dict[int, list[str]] = {}
-    member = np.arange(len(bounds))
-    for i, box in enumerate(bounds):
-        sides = np.minimum(box[2:], bounds[:, 2:]) - np.maximum(box[:2], bounds[:, :2])
-        smaller = np.minimum(np.prod(box[2:] - box[:2]), np.prod(bounds[:, 2:] - bounds[:, :2], axis=1))
-        over = (sides > 0).all(1) & (np.prod(sides, axis=1) > TOUCH * smaller)
-        member[np.isin(member, member[over])] = member[i]
-    for key, place in zip(found.labelled, member.tolist(), strict=True):
+    shown = {key: min((it.files[key][0] for it in found.sensors if key in it.files), key=_ground) for key in found.labelled}
+    member = {key: key for key in shown}
+    by_west = sorted((one.degrees[0], one.degrees[2], key) for key, one in shown.items() if one.degrees)
+    for i, (_, east, key) in enumerate(by_west):
+        for west, _, other in by_west[i + 1 :]:
+            if west >= east:
+                break
+            if member[key] != member[other] and overlap(shown[key], shown[other]) > TOUCH:
+                left = member[other]
+                member |= {it: member[key] for it, place in member.items() if place == left}
+    places: dict[str, list[str]] = {}
+    for key, place in member.items():
         places.setdefault(place, []).append(key)
     return list(places.values())

@@ -175,14 +175,15 @@ def test_labels_for_training_and_for_testing_are_scenes_of_one_place(tmp_path):
 
 
 def test_labels_of_two_splits_may_be_of_many_places(tmp_path):
-    for number in range(2):
+    for number in range(4):
         at = PLACE @ Affine.translation(500 * number, 0)
         for name, bands in (("opt", 3), ("sar", 2)):
-            raster(tmp_path / "in" / f"{name}_{'ab'[number]}.tif", image(bands), at)
+            raster(tmp_path / "in" / f"{name}_{'abcd'[number]}.tif", image(bands), at)
     for name in ("gt_train", "gt_test"):
-        raster(tmp_path / "in" / f"{name}.tif", np.tile(land(np.random.default_rng(0)), 10))
+        raster(tmp_path / "in" / f"{name}.tif", np.tile(land(np.random.default_rng(0)), 30))
     run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
-    assert run.data.scenes_of("train") == ("a", "b") and run.data.scenes_of("test") == ("a_test", "b_test")
+    assert run.data.scenes_of("train") == run.data.scenes_of("validation") == tuple("abcd")
+    assert run.data.scenes_of("test") == ("a_test", "b_test", "c_test", "d_test")
 
 
 @pytest.mark.parametrize("names", [("TRLabel", "TSLabel"), ("gt_train", "gt_test"), ("labels-training", "labels-testing")])
