@@ -114,3 +114,27 @@ def test_overlap_is_the_share_of_the_smaller_one(tmp_path):
         raster(tmp_path / f"{name}.tif", image(1, side), PLACE @ Affine.translation(east, 0))
     a, b, c = survey(tmp_path)[0]
     assert overlap(a, b) == overlap(b, a) == pytest.approx(0.5, abs=0.05) and overlap(a, c) == 0
+
+
+def test_moments_of_places_that_are_in_the_names_of_labels_are_sensors_and_events_are_places(tmp_path):
+    events, moments = ("guatemala-volcano", "hurricane-harvey"), ("pre", "post")
+    names = [f"{event}_{i}_{moment}" for event in events for i in range(3) for moment in moments]
+    files = [(f"images/{name}.png", image(3).astype("uint8"), None) for name in names]
+    files += [(f"targets/{name}_target.png", LAND, None) for name in names]
+    places = [f"{event.replace('-', '_')}_{i}" for event in events for i in range(3)]
+    assert grouped(tmp_path, files)[1] == dict.fromkeys(moments, places)
+
+
+def test_kinds_of_heights_are_sensors_of_places_however_few(tmp_path):
+    files = [(f"{kind}_{i}.tif", image(1), None) for i in range(2) for kind in ("dsm", "dtm")]
+    assert grouped(tmp_path, files + [(f"gt_{i}.tif", LAND, None) for i in range(2)])[1] == dict.fromkeys(
+        ("dsm", "dtm"), ["0", "1"]
+    )
+
+
+def test_the_finest_of_the_files_of_a_sensor_stands_first(tmp_path):
+    for i in range(2):
+        raster(tmp_path / f"p{i}" / "S2_B01.tif", image(1, 32), PLACE @ Affine.translation(500 * i, 0) @ Affine.scale(2))
+    kinds = {"S2_B02": image(1), "rgb": image(3), "labels": LAND}
+    found, _ = grouped(tmp_path, [(f"p{i}/{kind}.tif", values, 500 * i) for i in range(2) for kind, values in kinds.items()])
+    assert ["p1/S2_B02.tif", "p1/S2_B01.tif"] in [[one.path for one in group.files["p1"]] for group in found.sensors]
