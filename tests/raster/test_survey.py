@@ -1,6 +1,8 @@
 """Every file of a folder is either a raster of which the truth is told, or told of with a reason."""
 
 import numpy as np
+import pytest
+import rasterio
 from scipy.io import savemat
 
 from dis2.raster.survey import survey
@@ -44,11 +46,28 @@ def test_arrays_of_a_matlab_file_are_rasters_each(tmp_path):
 
 def test_other_files_are_told_with_a_reason_and_what_belongs_to_rasters_is_not(tmp_path):
     raster(tmp_path / "a.tif", VALUES)
-    for name in ("a.tfw", "a.tif.aux.xml", ".hidden.tif", "notes.txt", "more.zip", "broken.tif"):
+    for name in ("a.tfw", "a.tif.aux.xml", ".hidden.tif", "notes.txt", "more.zip", "fields.gpkg", "broken.tif"):
         (tmp_path / name).write_text("1\n" * 6)
     seen, others = survey(tmp_path)
     assert [one.path for one in seen] == ["a.tif"]
     assert others.pop("broken.tif").startswith("not a readable raster") and others == {
         "notes.txt": "no raster",
         "more.zip": "unpack it",
+        "fields.gpkg": "labels as shapes: write labels: {file: ..., attribute: ...} in the config",
     }
+
+
+def test_a_cube_with_a_header_is_a_raster_whatever_its_ending(tmp_path):
+    with rasterio.open(tmp_path / "cube.dat", "w", driver="ENVI", width=4, height=3, count=5, dtype="float32") as cube:
+        cube.write(np.zeros((5, 3, 4), "float32"))
+    seen, others = survey(tmp_path)
+    assert [(one.path, one.bands) for one in seen] == [("cube.dat", 5)] and not others
+
+
+@pytest.mark.parametrize(("odd", "told"), [([], ""), ([np.nan], "NaN"), ([np.nan, -np.inf], "infinity")])
+def test_what_is_no_number_where_something_should_be_measured_is_told(tmp_path, odd, told):
+    values = VALUES.astype("float32")
+    values[0, 0, : len(odd)] = odd
+    raster(tmp_path / "a.tif", values)
+    (one,) = survey(tmp_path)[0]
+    assert one.untold == told and (one.low, one.high) == (len(odd), 11)
