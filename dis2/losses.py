@@ -25,6 +25,11 @@ def weighed_mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum(1) / weights.sum(1).clamp_min(1e-6)
 
 
+def trusted_mean(values: Tensor, trust: Tensor) -> Tensor:
+    """Mean over everything but the first dimension of values times trust: little trust in a whole sample tells little: [B]."""
+    return (values * trust).flatten(1).mean(1)
+
+
 def class_weights(counts: Sequence[int], balance: float) -> Tensor:
     """Rare classes weigh more, by a power of their rarity; the mean over pixels is 1: [K]."""
     share = torch.tensor(counts, dtype=torch.float32) / max(sum(counts), 1)
@@ -100,7 +105,7 @@ def feature_terms(student: Sequence[Tensor], teacher: Sequence[Tensor], weights:
     for a, b, weight in zip(student, teacher, weights, strict=True):
         views = len(a) // len(b)
         distance = F.smooth_l1_loss(normalised(a), fold(normalised(b), views), reduction="none").mean(1, keepdim=True)
-        terms.append(weighed_mean(distance, fold(weight, views)))
+        terms.append(trusted_mean(distance, fold(weight, views)))
     return torch.stack(terms).mean(0).mean()
 
 
@@ -109,7 +114,7 @@ def logits_term(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
     told = F.log_softmax(teacher.float() / TEMPERATURE, 1)
     said = F.log_softmax(student.float() / TEMPERATURE, 1)
     divergence = F.kl_div(said, told, log_target=True, reduction="none").sum(1, keepdim=True)
-    return TEMPERATURE**2 * weighed_mean(divergence, weight).mean()
+    return TEMPERATURE**2 * trusted_mean(divergence, weight).mean()
 
 
 def own_view_term(logits: Tensor, views: int) -> Tensor:

@@ -197,6 +197,13 @@ def test_features_worked_out_by_hand():
     assert feature_terms([a, a[..., 0, 0]], [-a, a[..., 0, 0]], [weight, weight[..., 0, 0]]) == about(0.75, abs=1e-4)
 
 
+def test_a_teacher_that_is_half_trusted_teaches_half():
+    (a, b), trust = torch.randn(2, 2, 3, 4, 4), torch.rand(2, 1, 4, 4)
+    for term in (lambda weight: feature_terms([a], [b], [weight]), lambda weight: logits_term(a, b, weight)):
+        assert term(0.5 * trust) == about(0.5 * term(trust))
+        assert term(trust) < term(torch.ones_like(trust))
+
+
 def test_logits_worked_out_by_hand_and_zero_for_equal_ones():
     student, teacher = torch.tensor([[[[0.0]], [[0.0]]]]), torch.tensor([[[[2.0]], [[0.0]]]])
     p = 1 / (1 + math.exp(-1))

@@ -17,7 +17,7 @@ from dis2.losses import (
     own_view_term,
 )
 from dis2.models.layers import fold
-from dis2.models.prediction import Encoded, Offers, Prediction
+from dis2.models.prediction import Encoded, Offers, Prediction, Slot
 from dis2.training import plain
 from dis2.training.objective import Batch
 
@@ -46,23 +46,34 @@ class Objective(plain.Objective):
         strength = ramp(batch.progress)
         trust = trusted(told.logits, batch.labels) * whole.view(-1, 1, 1, 1)
         distilled = {
-            "compensation": self._compensation(prediction, taught, encoded, available),
+            "compensation": self._compensation(prediction, taught, encoded, available, network.compensation.certainty),
             "features": strength * _features(prediction, told, trust),
             "logits": _logits(prediction, told, trust, len(views)),
             "disentanglement": self._disentanglement(prediction.features.offers, encoded, taught, available),
         }
         return {**self.segmentation(prediction, batch, len(views)), **distilled}
 
-    def _compensation(self, prediction: Prediction, taught: Encoded, encoded: Encoded, available: Tensor) -> Tensor:
-        """Slots of sensors that were hidden but measured, against the teacher's features, at levels 2 to 4 as far as fused."""
+    def _compensation(
+        self, prediction: Prediction, taught: Encoded, encoded: Encoded, available: Tensor, certainty: bool
+    ) -> Tensor:
+        """Slots of sensors that were hidden but measured, against the teacher's features, at levels 2 to 4 as far as fused.
+
+        Only where another sensor that is shown was measured: nothing else can fill a slot.
+        """
         views, terms = len(available) // encoded.batch, []
+        shown = dict(zip(self.sensors, available.float().view(len(available), -1, 1, 1, 1).unbind(1), strict=True))
         for sensor, slots in prediction.features.compensated.items():
             if sensor not in encoded.levels:
                 continue
-            hidden, levels = (~available[:, self.sensors.index(sensor)]).float().view(-1, 1, 1, 1), slots[-3:]
-            shares = [fold(share, views) * hidden for share in encoded.valid[sensor][-len(levels) :]]
-            targets = [fold(level, views) for level in taught.levels[sensor][-len(levels) :]]
-            terms.append(compensation_term(levels, targets, shares))
+            slots = slots[-3:] if certainty else [as_certain(slot) for slot in slots[-3:]]
+            hidden = []
+            for level in range(-len(slots), 0):
+                shares = {other: fold(found[level], views) for other, found in encoded.valid.items()}
+                own = shares.pop(sensor)
+                told = sum((shown[other] * share for other, share in shares.items()), torch.zeros_like(own))
+                hidden.append(own * (1 - shown[sensor]) * (told > 0))
+            targets = [fold(level, views) for level in taught.levels[sensor][-len(slots) :]]
+            terms.append(compensation_term(slots, targets, hidden))
         return torch.stack(terms).sum() / len(self.sensors) if terms else prediction.logits.new_zeros(())
 
     def _disentanglement(self, offers: Offers, encoded: Encoded, taught: Encoded, available: Tensor) -> Tensor:
@@ -88,6 +99,11 @@ class Objective(plain.Objective):
         ]
         pairs = len(self.sensors) * (len(self.sensors) - 1)
         return torch.stack(terms).sum() / pairs if terms else next(iter(encoded.stems.values())).new_zeros(())
+
+
+def as_certain(slot: Slot) -> Slot:
+    """A slot whose variance is the same everywhere, for networks that do not say how sure they are."""
+    return Slot(slot.features, torch.zeros_like(slot.log_variance))
 
 
 def thinned(x: Tensor) -> Tensor:

@@ -1,10 +1,13 @@
 """DLKD: what the student is taught, when, and how far the teacher is trusted."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from dis2.config.data import IGNORE
+from dis2.models.prediction import Encoded, Features, Prediction, Slot
 from dis2.training import distill
 from dis2.training.distill import ramp, trusted
 from tests.models.tester import SENSORS, TINY, batch_of, complete, fresh, objective_of, sample, together
@@ -100,6 +103,23 @@ def test_only_what_was_hidden_and_measured_is_compensated(teacher):
     assert terms(teacher, lacking, seen)["compensation"] == 0
     hidden = [seen[0], np.array([[True, False, False]] * 2)]
     assert terms(teacher, lacking, hidden)["compensation"] != 0
+
+
+def test_without_certainty_compensation_is_the_squared_error_however_many_sensors_fill_a_slot(teacher):
+    """Two channels of one cell normalise to +-1, so that opposite features differ by 4; in a hole of eye relief has no source."""
+    objective = objective_of("dis2", teacher)
+    features = torch.tensor([5.0, 3.0]).view(1, 2, 1, 1)
+    slot = Slot(-features, torch.full((1, 1, 1, 1), -math.log(2)))
+    prediction = Prediction(features, Features(compensated={"relief": [slot]}))
+
+    def term(eye, certainty):
+        valid = {sensor: [torch.ones(1, 1, 1, 1)] for sensor in SENSORS} | {"eye": [torch.full((1, 1, 1, 1), eye)]}
+        encoded = Encoded({}, {sensor: [features] for sensor in SENSORS}, valid, (1, 1), 1)
+        available = torch.tensor([[sensor == "eye" for sensor in SENSORS]])
+        return len(SENSORS) * objective._compensation(prediction, encoded, encoded, available, certainty).item()
+
+    assert term(1.0, False) == pytest.approx(4, abs=1e-3) and term(0.0, False) == 0
+    assert term(1.0, True) == pytest.approx(8 - math.log(2), abs=1e-3)
 
 
 def test_disentanglement_takes_only_samples_that_have_both_sensors_and_hide_the_target(teacher, monkeypatch):
