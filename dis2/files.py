@@ -24,7 +24,7 @@ PAGE = 4096
 
 def on_disk(file: str) -> str:
     """The file that a path is about: `cube.mat:name` means an array in `cube.mat`."""
-    return re.sub(r"(?<=\.mat):\w+$", "", file)
+    return re.sub(r"(?<=\.mat):\w+$", "", file, flags=re.I)
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def unchanged(files: Iterable[str]) -> Iterator[None]:
 
 def _looks(file: str) -> tuple[int, int, int] | None:
     with suppress(OSError):
-        stat = os.stat(file)
+        stat = os.stat(on_disk(file))
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
     return None
 

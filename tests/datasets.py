@@ -1,5 +1,7 @@
 """Tiny files in the true formats and folders of public data sets; what is in them is made here, by a seed."""
 
+import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,27 @@ def vaihingen(root):
         geotiff(folder / f"dsm/dsm_09cm_matching_{name}.tif", (slope + np.where(labels == 1, 8, 0))[None].astype("float32"))
         geotiff(folder / f"labels/top_mosaic_09cm_{name}.tif", np.moveaxis(PALETTE[labels], -1, 0))
         geotiff(folder / f"labels_eroded/top_mosaic_09cm_{name}_noBoundary.tif", np.moveaxis(eroded(labels)[0], -1, 0))
+    return made
+
+
+def ombria(root, side=16):
+    """Radar, optical images and floods of each chip. On the left nothing was seen from above, neither before nor after, and radar
+    holds a constant; at the top it was cloudy before; and one band may be 0 where others are not."""
+    made, folder = {}, root / "ombria"
+    for kind in ("s1_before", "s1_after", "s2_before", "s2_after", "flood"):
+        (folder / kind).mkdir(parents=True)
+    shutil.copy(CONFIG / "ombria-scenes.csv", folder / "tiles.csv")
+    for row in csv.DictReader((folder / "tiles.csv").open()):
+        rng = np.random.default_rng(int(row["tile"]))
+        chip = {kind: rng.integers(1, 256, (side, side), dtype="uint8") for kind in ("s1_before", "s1_after")}
+        chip |= {kind: rng.integers(1, 256, (side, side, 3), dtype="uint8") for kind in ("s2_before", "s2_after")}
+        chip["flood"] = (255 * land(rng, side, 2)).astype("uint8")
+        chip["s2_before"][-1, -1, 0], chip["s2_before"][:4] = 0, 0
+        for kind in ("s1_before", "s1_after", "s2_before", "s2_after"):
+            chip[kind][:, :4] = 0 if kind.startswith("s2") else 77
+        for kind, values in chip.items():
+            Image.fromarray(values).save(folder / kind / f"{row['tile']}.png")
+        made[row["tile"]] = chip
     return made
 
 

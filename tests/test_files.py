@@ -40,6 +40,14 @@ def test_a_file_that_changes_while_it_is_read_is_said(tmp_path, change):
         change(file)
 
 
+@pytest.mark.parametrize("name", ["cube.mat", "CUBE.MAT"])
+def test_a_file_that_changes_while_an_array_of_it_is_read_is_said(tmp_path, name):
+    (tmp_path / name).write_text("some")
+    file = f"{tmp_path}/{name}:HSI"
+    with pytest.raises(UserError, match=f"^{file}: changed while it was read"), unchanged([file]):
+        (tmp_path / name).write_text("other")
+
+
 def test_what_is_written_is_read_again(tmp_path):
     write_json(tmp_path / "new" / "a.json", {"b": [1, None]})
     assert read_json(tmp_path / "new" / "a.json") == {"b": [1, None]}

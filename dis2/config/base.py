@@ -16,7 +16,8 @@ class Section(BaseModel):
         return self.model_copy(update={key: type(self).model_fields[key].get_default() for key in keys})
 
 
-def _plain(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name, if it is one."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", name) or ".." in name:
         raise ValueError(f"{name!r} is not a name: use letters, digits, '_', '-' and '.', beginning with a letter or digit")
     return name
@@ -30,7 +31,7 @@ def _not_reserved(name: str) -> str:
 
 RESERVED = ("labels", "valid", "x", "y", "spatial_ref", "truth")
 
-Name = Annotated[str, Field(strict=True), AfterValidator(_plain)]
+Name = Annotated[str, Field(strict=True), AfterValidator(checked_name)]
 """A name that is safe as a file name, on a command line and in a page."""
 
 SensorName = Annotated[Name, AfterValidator(_not_reserved)]

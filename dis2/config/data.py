@@ -156,6 +156,12 @@ class Chip(Section):
     sensors: FilesBySensor = Field(description="files of each sensor that is there")
     labels: Labelled = Field(None, description="a path, or {file: path, attribute: name} for a vector file")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file it is made from."""
+        rasters = [file for files in self.sensors.values() for file in files]
+        return tuple(rasters + ([self.labels.file] if self.labels else []))
+
 
 class Scene(Section):
     """One place: its rasters as one footprint, or (`grid: pixels`) as many chips."""

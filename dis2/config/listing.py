@@ -7,11 +7,11 @@ import glob
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from dis2.config.base import FilesBySensor, Section, SplitName
+from dis2.config.base import FilesBySensor, Section, SplitName, checked_name
 from dis2.errors import UserError
 
 HOLE = re.compile(r"\{(\w+)(?::(\d+))?\}")
@@ -21,6 +21,13 @@ SHOWN = 5
 
 Row = dict[str, str]
 """What a pattern may name: scene, chip, split and, from a table, its other columns."""
+
+
+class Listed(NamedTuple):
+    """Scenes as a config file would list them, and where each scene and chip is listed."""
+
+    scenes: dict[str, Any]
+    places: dict[tuple[str, str], str]
 
 
 class Columns(Section):
@@ -59,6 +66,14 @@ class Listing(Section):
             raise ValueError("give either table or scenes")
         return self
 
+    @model_validator(mode="after")
+    def _labels_by_split_have_splits(self) -> Listing:
+        by_split = self.columns.split is not None if self.table is not None else isinstance(self.scenes, dict)
+        if isinstance(self.labels, dict) and not by_split:
+            told = "list scenes by split, or name the table's column in columns.split; else give one pattern"
+            raise ValueError(f"labels: patterns by split need a split for each scene; {told}")
+        return self
+
     @property
     def patterns(self) -> dict[str, tuple[str, ...]]:
         """Every pattern by what it is for."""
@@ -66,55 +81,75 @@ class Listing(Section):
         return {f"sensors.{sensor}": patterns for sensor, patterns in self.sensors.items()} | {"labels": labels}
 
 
-def scenes_of(listing: Listing, root: Path) -> dict[str, Any]:
-    """The scenes as a config file would list them; faults are of the key `data.listing`."""
-    rows = list(_tabled(listing, root) if listing.table is not None else _named(listing, root))
-    in_chips = any("chip" in row for row in rows)
+def scenes_of(listing: Listing, root: Path) -> Listed:
+    """The scenes that are listed; faults are of the key `data.listing`."""
     made: dict[str, Any] = {}
-    for row in rows:
-        files = {sensor: [_filled(it, row) for it in patterns] for sensor, patterns in listing.sensors.items()}
+    places: dict[tuple[str, str], str] = {}
+    for where, row in _tabled(listing, root) if listing.table is not None else _named(listing, root):
+        files, labels = _files(listing, row)
         if listing.incomplete:
             files = {sensor: paths for sensor, paths in files.items() if all((root / path).exists() for path in paths)}
-        labels = listing.labels.get(row["split"]) if isinstance(listing.labels, dict) else listing.labels  # type: ignore[call-overload]
         one: dict[str, Any] = {"sensors": files}
-        if labels is not None:
-            path = _filled(labels, row)
-            one |= {"labels": {"file": path, "band": listing.band}} if not listing.incomplete or (root / path).exists() else {}
+        if labels is not None and (not listing.incomplete or (root / labels).exists()):
+            one |= {"labels": {"file": labels, "band": listing.band}}
         scene = made.setdefault(row["scene"], {"split": row["split"]} if row.get("split") else {})
-        if in_chips:
+        places[row["scene"], row.get("chip", "")] = where
+        if "chip" in row:
             scene.setdefault("chips", {})[row["chip"]] = one
         else:
             scene |= one
-    return made
+    return Listed(made, places)
 
 
-def _tabled(listing: Listing, root: Path) -> Iterator[Row]:
-    """The rows of the table, each scene in one split and each chip (or scene) in one row, be it told by name or by files."""
+def _files(listing: Listing, row: Row) -> tuple[dict[str, list[str]], str | None]:
+    """The files of each sensor, and that of the labels, of a scene or chip."""
+    sensors = {sensor: [_filled(it, row) for it in patterns] for sensor, patterns in listing.sensors.items()}
+    labels = listing.labels.get(row["split"]) if isinstance(listing.labels, dict) else listing.labels  # type: ignore[call-overload]
+    return sensors, None if labels is None else _filled(labels, row)
+
+
+def _tabled(listing: Listing, root: Path) -> Iterator[tuple[str, Row]]:
+    """The rows of the table with their place, each scene in one split and each chip (or scene) in one row, by name and files."""
     path, columns = root / str(listing.table), listing.columns
     used = {key: column for key, column in columns.model_dump().items() if column is not None}
     seen: dict[tuple[str, ...], tuple[int, Row]] = {}
     split_of: dict[str, tuple[int, str]] = {}
     for line, raw in _lines(path, used):
-        row = {**raw, **{key: raw[column] for key, column in used.items()}}
-        if empty := [column for key, column in used.items() if not row[key]]:
-            raise UserError(f"{path}: line {line}: no {empty[0]}; fill it in")
-        if "split" in row:
-            row["split"] = listing.splits.get(row["split"], row["split"])
-            if row["split"] not in ("train", "validation", "test"):
-                told = f"split {row['split']!r} is none of train, validation, test"
-                raise UserError(f"{path}: line {line}: {told}; mend it, or say what it means in data.listing.splits")
+        try:
+            row = _row(listing, raw, used)
+            sensors, _ = _files(listing, row)
+        except (UserError, ValueError) as error:
+            raise UserError(f"{path}: line {line}: {error}") from None
         what, name = ("chip", row["chip"]) if "chip" in row else ("scene", row["scene"])
-        files = tuple(_filled(pattern, row) for patterns in listing.sensors.values() for pattern in patterns)
+        remedy = "keep one of them" + ("" if "chip" in row else ", or name the column of chips in data.listing.columns")
+        files = tuple(file for files in sensors.values() for file in files)
         for key in ((row["scene"], name), ("", *files)):
             before, other = seen.setdefault(key, (line, row))
             if other is not row:
                 splits = f", in {other['split']} and in {row['split']}" if other.get("split") != row.get("split") else ""
-                raise UserError(f"{path}: lines {before} and {line}: {what} {name} is there twice{splits}; keep one of them")
+                raise UserError(f"{path}: lines {before} and {line}: {what} {name} is there twice{splits}; {remedy}")
         before, split = split_of.setdefault(row["scene"], (line, row.get("split", "")))
         if split != row.get("split", ""):
             told = f"scene {row['scene']} is in {split} and in {row['split']}"
             raise UserError(f"{path}: lines {before} and {line}: {told}; a scene has one split, or its chips leak")
-        yield row
+        yield f"{path}: line {line}: {_told(row)}", row
+
+
+def _row(listing: Listing, raw: Row, used: Mapping[str, str]) -> Row:
+    """What a line of the table says: scene, chip and split by the columns that are named for them, and the other columns."""
+    others = {column: value for column, value in raw.items() if column not in Columns.model_fields}
+    row = others | {key: raw[column] for key, column in used.items()}
+    if empty := [column for key, column in used.items() if not row[key]]:
+        raise UserError(f"no {empty[0]}; fill it in")
+    if "split" in row:
+        row["split"] = listing.splits.get(row["split"], row["split"])
+        if row["split"] not in ("train", "validation", "test"):
+            told = f"split {row['split']!r} is none of train, validation, test"
+            raise UserError(f"{told}; mend it, or say what it means in data.listing.splits")
+    for key in ("scene", "chip"):
+        if key in row:
+            checked_name(row[key])
+    return row
 
 
 def _lines(path: Path, used: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
@@ -138,8 +173,8 @@ def _lines(path: Path, used: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
         raise UserError(f"{path}: no CSV in UTF-8 ({error}); give a table with commas between columns") from None
 
 
-def _named(listing: Listing, root: Path) -> Iterator[Row]:
-    """The named scenes; where patterns have a {chip}, with the chips that there are."""
+def _named(listing: Listing, root: Path) -> Iterator[tuple[str, Row]]:
+    """The named scenes, also in words; where patterns have a {chip}, with the chips that there are."""
     by_split = listing.scenes if isinstance(listing.scenes, dict) else {"": listing.scenes or ()}
     rows = [{"scene": name} | ({"split": split} if split else {}) for split, names in by_split.items() for name in names]
     where: dict[str, str] = {}
@@ -148,11 +183,17 @@ def _named(listing: Listing, root: Path) -> Iterator[Row]:
         if before != row.get("split", ""):
             raise UserError(f"scenes: {row['scene']} is in {before} and in {row['split']}; a scene has one split")
     if not any("{chip" in pattern for patterns in listing.patterns.values() for pattern in patterns):
-        yield from rows
+        yield from ((_told(row), row) for row in rows)
         return
     for row in rows:
         for chip in _chips(listing, root, row):
-            yield {**row, "chip": chip}
+            one = {**row, "chip": chip}
+            yield _told(one), one
+
+
+def _told(row: Row) -> str:
+    """A scene, or chip, in words."""
+    return f"scene {row['scene']}" + (f": chip {row['chip']}" if "chip" in row else "")
 
 
 def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
@@ -203,6 +244,7 @@ def _filled(pattern: str, row: Row) -> str:
 def _value(hole: re.Match[str], row: Row, pattern: str) -> str:
     """What stands in a pattern's braces; with a width, its numbers have so many digits at least."""
     if hole[1] not in row:
-        raise UserError(f"{pattern}: {{{hole[1]}}} is not known; there are {', '.join(f'{{{key}}}' for key in row)}")
+        remedy = "; a table's column for it is named in data.listing.columns" if hole[1] in Columns.model_fields else ""
+        raise UserError(f"{pattern}: {{{hole[1]}}} is not known; there are {', '.join(f'{{{key}}}' for key in row)}{remedy}")
     value = row[hole[1]]
     return re.sub(r"\d+", lambda digits: digits[0].zfill(int(hole[2])), value) if hole[2] else value

@@ -1,4 +1,4 @@
-"""Files that are still in the .zip in which a data set is passed on: which one to unpack, and where to."""
+"""Files that are not there: they may still be in the archive in which a data set is passed on, to be unpacked to some folder."""
 
 from __future__ import annotations
 
@@ -7,18 +7,53 @@ from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+ARCHIVES = (".zip", ".rar")
+"""Only the first kind is looked into."""
+
+
+def missing(file: str) -> str:
+    """What is said of a file that is not there."""
+    told = packed(file)
+    return f"no such file, but {told}" if told else "no such file; correct the path, or data_root ($DIS2_DATA) before it"
+
 
 def packed(file: str) -> str | None:
-    """What to unpack so that a file is there that is missing; None where no .zip near it seems to hold it."""
+    """What to unpack so that a file is there that is missing; None where no archive near it seems to hold it.
+
+    Names are compared whatever their capital letters.
+    """
     path = Path(file)
-    near = next(folder for folder in path.parents if folder.is_dir())
-    beside = [Path(f"{folder}.zip") for folder in (path, *path.parents)]
-    found = [archive for archive in beside if archive.is_file()]
-    for archive in dict.fromkeys([*found, *sorted(near.glob("*.zip"))]):
-        if members := _members(archive).get(path.name):
-            fitting = [file.removesuffix(f"/{member}") for member in members if file.endswith(f"/{member}")]
-            return f"{archive} has it; unpack that to {min([*fitting, str(path.parent)], key=len)}"
-    return f"{found[0]} is there; unpack it, and what is packed in it" if found else None
+    near = next((folder for folder in path.parents if folder.is_dir()), Path())
+    beside = [archive for it in (path, *path.parents) for archive in _archives(it.parent) if _alike(archive.stem, it.name)]
+    for archive in dict.fromkeys([*beside, *_archives(near)]):
+        if members := _members(archive).get(path.name.lower()):
+            fitting = [member for member in members if _alike(member, _end(path, member))]
+            member = max(fitting, key=len, default=path.name)
+            renamed = f", and rename {member} to {_end(path, member)}" if fitting and member != _end(path, member) else ""
+            return f"{archive} has it; unpack that to {path.parents[member.count('/')]}{renamed}"
+    return f"{beside[0]} is there; unpack it, and what is packed in it" if beside else None
+
+
+def _end(path: Path, member: str) -> str:
+    """The end of a path, with as many folders as a member of an archive has."""
+    return "/".join(path.parts[-1 - member.count("/") :])
+
+
+def _alike(one: str, other: str) -> bool:
+    return one.lower() == other.lower()
+
+
+def _archives(folder: Path) -> list[Path]:
+    """The archives in a folder by name."""
+    with suppress(OSError):
+        return _archives_of(folder, folder.stat().st_mtime_ns)
+    return []
+
+
+@lru_cache(64)
+def _archives_of(folder: Path, changed: int) -> list[Path]:
+    """As they were when the folder was changed last."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ARCHIVES and path.is_file())
 
 
 @lru_cache(64)
@@ -27,5 +62,5 @@ def _members(archive: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with suppress(OSError, BadZipFile), ZipFile(archive) as opened:
         for member in opened.namelist():
-            found.setdefault(member.rsplit("/", 1)[-1], []).append(member)
+            found.setdefault(member.rsplit("/", 1)[-1].lower(), []).append(member)
     return found

@@ -13,7 +13,7 @@ from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
 from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
 from dis2.config.model import STUDENT_PARTS
-from dis2.config.packed import packed
+from dis2.config.packed import missing
 from dis2.config.run import Run
 from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, TrainingSettings
 from dis2.errors import UserError
@@ -99,12 +99,12 @@ class Plan:
         if self.run.simulate:
             return
         told = ", ".join(configs)
-        listed = [
-            (name, on_disk(file), self._fault_of(on_disk(file))) for name, it in self.data.scenes.items() for file in it.files
-        ]
-        faults = [f"{told}: data.scenes.{name}: {file}: {fault}" for name, file, fault in dict.fromkeys(listed) if fault]
+        scenes = self.data.scenes.items()
+        chips = [(self.run.place_of(name, key), chip) for name, scene in scenes for key, chip in scene.footprints.items()]
+        listed = [(place, on_disk(file), self._fault_of(on_disk(file))) for place, chip in chips for file in chip.files]
+        faults = [f"{told}: {place}: {file}: {fault}" for place, file, fault in dict.fromkeys(listed) if fault]
         if len(faults) > FAULTS:
-            faults = [*faults[:FAULTS], f"{told}: data.scenes: {len(faults) - FAULTS} more files such as these"]
+            faults = [*faults[:FAULTS], f"{told}: {len(faults) - FAULTS} more files such as these"]
         if faults and self.data.source:
             faults.append(f"{told}: the data: {self.data.source}")
         if faults:
@@ -222,11 +222,7 @@ def _fault_of(file: str) -> str | None:
     """Why a rule cannot take a file, and what to do."""
     if re.search(r"\{.+\}", file):
         return "Snakemake takes what is in braces for a wildcard; rename the file or folder"
-    if Path(file).exists():
-        return None
-    if told := packed(file):
-        return f"no such file, but {told}"
-    return "no such file; correct the path, or data_root ($DIS2_DATA) before it"
+    return None if Path(file).exists() else missing(file)
 
 
 def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:

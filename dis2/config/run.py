@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.base import Section
@@ -51,6 +60,7 @@ class Run(Section):
         ("dis2", "sensor-dropout"), min_length=1, description="dis2 and the rivals it is measured against"
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="every method is trained once for each seed")
+    _places: dict[tuple[str, str], str] = PrivateAttr({})
 
     @field_validator("methods")
     @classmethod
@@ -167,6 +177,11 @@ class Run(Section):
         sensors = self.data.in_order(self.data.scenes[scene].has)
         return tuple(name_of(c) for c in combinations(sensors) if len(c) >= max(1, len(sensors) - 1))
 
+    def place_of(self, scene: str, chip: str) -> str:
+        """Where the config tells of a scene, or chip of it: its key, or where it is listed."""
+        listed = self._places.get((scene, chip))
+        return f"data.listing: {listed}" if listed else f"data.scenes.{scene}"
+
     def rooted(self) -> Run:
         """The same run with the rasters' paths starting from the data root."""
         root = _root(self.data_root)
@@ -181,11 +196,11 @@ def _root(told: Any) -> str:
     return str(told or os.environ.get("DIS2_DATA", ""))
 
 
-def _listed(raw: Mapping[str, Any], file: str) -> Mapping[str, Any]:
-    """The config with the scenes that its listing makes in place of it."""
+def _listed(raw: Mapping[str, Any], file: str) -> tuple[Mapping[str, Any], dict[tuple[str, str], str]]:
+    """The config with the scenes that its listing makes in place of it, and where each is listed."""
     data = raw.get("data")
     if not isinstance(data, Mapping) or data.get("listing") is None:
-        return raw
+        return raw, {}
     if data.get("scenes"):
         raise UserError(f"{file}: data.scenes: not used beside data.listing, which makes the scenes; remove one of the two")
     try:
@@ -195,7 +210,8 @@ def _listed(raw: Mapping[str, Any], file: str) -> Mapping[str, Any]:
     except UserError as error:
         source = f" The data: {data['source']}" if data.get("source") else ""
         raise UserError(f"{file}: data.listing: {error}.{source}" if source else f"{file}: data.listing: {error}") from None
-    return {**raw, "data": {**{key: value for key, value in data.items() if key != "listing"}, "scenes": made}}
+    unlisted = {key: value for key, value in data.items() if key != "listing"}
+    return {**raw, "data": {**unlisted, "scenes": made.scenes}}, made.places
 
 
 def _simulated(folder: Path, scene: Mapping[str, Any], sensors: Iterable[str]) -> dict[str, Any]:
@@ -224,10 +240,11 @@ def read_run(files: Iterable[Path], known_methods: Mapping[str, Any], merged: Ma
         raw = {**raw, **read_yaml(path)}
     name = ", ".join(map(str, paths)) or "--config"
     try:
-        told = _listed(merged if merged is not None else raw, name)
+        told, places = _listed(merged if merged is not None else raw, name)
         run = Run.model_validate(dict(told), context={"methods": known_methods})
     except ValidationError as error:
         raise UserError("\n".join(faults(error, name))) from None
+    run._places = places
     return run.rooted()
 
 

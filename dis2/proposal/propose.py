@@ -15,6 +15,7 @@ from dis2.errors import UserError
 from dis2.files import whole
 from dis2.proposal.grouping import Group, Proposal, is_height, plain, sorted_out
 from dis2.proposal.splits import blocks_of, splits_of
+from dis2.raster.check import UNTOLD, across, in_metres
 from dis2.raster.grid import metres_of
 from dis2.raster.survey import Seen, survey
 
@@ -24,8 +25,6 @@ STEPS, TIMED = (300, 600), 64
 """Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
 HILLY, RELIEF = 100, 4
 """Metres between the lowest and the highest land from which on its slopes are told apart, and within how many pixels."""
-UNTOLD = (-9999.0, -32768.0, -32767.0, 65535.0)
-"""Extremes that are seldom measurements."""
 HUGE = 1e30
 """From here on no number is a measurement."""
 
@@ -106,12 +105,14 @@ def _sensor(group: Group) -> list[str]:
         notes.append(f"0 in all bands in up to {zeros:.0%} of a file: if that is no measurement, add nodata: 0, unmeasured: all")
     if len(every) > 1 and {(one.dtype, one.low, one.high) for one in every} == {("uint8", 0, 255)}:
         notes.append("every file spans 0 to 255: if each was stretched by itself, add relative: true")
-    if is_height(files[0]) and untold is None:
-        unit = 0.01 if high > 9000 else 1
-        if unit != 1:
+    if is_height(files[0]):
+        unit = next((unit for unit in (1, 0.01) if all(_in_metres(one, unit, untold) for one in every)), None)
+        if unit == 0.01:
             options.append("scaling: {factor: 0.01, unit: m}")
             notes.append("taken for centimetres")
-        if (high - low) * unit > HILLY:
+        elif unit is None:
+            notes.append("neither metres nor centimetres: tell what they are by scaling")
+        if untold is None and (high - low) * (unit or 1) > HILLY:
             options.append(f"relief: [0, {RELIEF}]")
             notes.append("slopes are small beside such heights: shown as a band of their own")
     if any(one.alpha for one in every):
@@ -125,6 +126,13 @@ def _sensor(group: Group) -> list[str]:
     if (lacking := sum(len(one) != len(files) for one in group.files.values())) > 0:
         notes.append(f"{lacking} footprints have another number of files: mend that")
     return [f"{_key(group.name)}: {{{', '.join(options)}}}    # {'; '.join(notes)}"]
+
+
+def _in_metres(one: Seen, unit: float, untold: float | None) -> bool:
+    """Whether heights are metres once they are multiplied by the unit, as far as extremes tell that are measured."""
+    low = one.high if one.low == untold else one.low
+    high = low if one.high == untold else one.high
+    return in_metres(low * unit, high * unit, across(one.bounds, CRS.from_user_input(one.crs) if one.crs else None))
 
 
 def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, float]], list[str], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio import DatasetReader
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from dis2.config.data import IGNORE, Data, Sensor
+from dis2.config.data import IGNORE, Data, Sensor, on_network
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
-from dis2.files import write_json
+from dis2.files import on_disk, write_json
 from dis2.progress import track
 from dis2.raster.grid import Grid, Window, blocks, metres_of
 from dis2.raster.scaling import scale_of
@@ -34,6 +36,10 @@ STEEP = 500.0
 """Metres: by no more than this and the way across a raster do its heights differ."""
 LARGEST = 1e30
 """Nothing that is measured is larger: such values are nodata that nobody has declared."""
+UNTOLD = (-9999.0, -32768.0, -32767.0, 65535.0)
+"""Extremes that are seldom measurements."""
+LISTED = 4
+"""So many bands can be listed in a line."""
 
 
 def check(data: Data, settings: GridSettings, scene: str, out: Path, skip: bool = False) -> None:
@@ -46,9 +52,15 @@ def check(data: Data, settings: GridSettings, scene: str, out: Path, skip: bool 
         found = [*_raster_faults(data, settings, scene, seen)] or _scene_faults(data, settings, scene)
     told = [f"scene {scene}: {fault}" for fault in found]
     if told and not skip:
-        raise UserError("\n".join(told))
+        raise UserError("\n".join([*told, *(f"scene {scene}: the data: {source}" for source in _sources(data, scene))]))
     sys.stderr.write("".join(f"dis2 check: {line} (the scene is skipped)\n" for line in told))
     write_json(out, {"scene": scene, "faults": found, "rasters": seen})
+
+
+def _sources(data: Data, scene: str) -> list[str]:
+    """Where the data can be had, if a file of the scene is not there."""
+    files = [file for file in data.scenes[scene].files if not on_network(file)]
+    return [data.source] if data.source and not all(Path(on_disk(file)).exists() for file in files) else []
 
 
 def _raster_faults(data: Data, settings: GridSettings, scene: str, seen: dict[str, Any]) -> Iterator[str]:
@@ -77,13 +89,14 @@ def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple
             faults.append(str(error))
     if faults:
         return faults
-    bands = sum(seen[file]["bands"] for file in files)
+    each = [seen[file]["bands"] for file in files]
+    bands = sum(each)
     alpha = "; a band marked as alpha is none: it tells where there are measurements" if _has_alpha(files) else ""
     if not spec.take and bands != spec.bands:
-        expected = f"sensors.{sensor}.bands: {spec.bands} expected"
-        faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands}, or the right files{alpha}")
+        expected = f"data.sensors.{sensor}.bands: {spec.bands} expected"
+        faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands},{_firsts(spec, each)} or the right files{alpha}")
     if spec.take and max(spec.take) > bands:
-        faults.append(f"sensors.{sensor}.take: band {max(spec.take)} of {bands} in {listed}; the first is 1{alpha}")
+        faults.append(f"data.sensors.{sensor}.take: band {max(spec.take)} of {bands} in {listed}; the first is 1{alpha}")
     faults += _height_faults(sensor, spec, files, seen)
     if not any(sum(seen[file]["valid"]) for file in files):
         faults.append(f"{listed}: no valid pixel, all is nodata; remove {sensor} from the scene, or check nodata")
@@ -98,27 +111,51 @@ def _has_alpha(files: tuple[str, ...]) -> bool:
     return False
 
 
+def _firsts(spec: Sensor, bands: list[int]) -> str:
+    """What to take of files of which each has more bands than are meant, where that can be guessed."""
+    each, rest = divmod(spec.bands, len(bands))
+    if rest or each > min(bands) or spec.bands > LISTED:
+        return ""
+    starts = accumulate(bands[:-1], initial=0)
+    take = [start + band for start in starts for band in range(1, each + 1)]
+    return f" take: {take} if the others tell nothing more (alpha that is not marked so, grey as three colours),"
+
+
+def in_metres(low: float, high: float, across: float) -> bool:
+    """Whether some place on Earth has such heights within so many metres."""
+    return low >= LOWEST and high <= HIGHEST and high - low <= across + STEEP
+
+
+def across(bounds: tuple[float, float, float, float] | None, crs: CRS | None) -> float:
+    """Metres from corner to corner; infinite where they are not known."""
+    if bounds is None or crs is None:
+        return math.inf
+    left, bottom, right, top = bounds
+    return math.hypot(right - left, top - bottom) * metres_of(crs)
+
+
 def _height_faults(sensor: str, spec: Sensor, files: tuple[str, ...], seen: dict[str, Any]) -> Iterator[str]:
     """Heights that no place on Earth has in metres; those in a unit that the config tells are believed."""
     if spec.kind != "surface" or spec.scaling.unit not in (None, "m"):
         return
     for file in files:
         with open_raster(file) as source:
-            scale, across = scale_of(source, bands_of(source), spec.scaling.without("clip")), _across(source, spec)
+            scale, own = scale_of(source, bands_of(source), spec.scaling.without("clip")), source.nodata
+            size = STEEP if source.crs is None and spec.ground else across(source.bounds, source.crs)  # buildings are of a town
         raw = np.array(seen[file]["range"], np.float64)
         low, high = sorted(scale(raw[None, None, :].repeat(seen[file]["bands"], 0))[0, 0]) if scale else raw
-        if low < LOWEST or high > HIGHEST or high - low > across + STEEP:
-            remedy = f"tell their unit by sensors.{sensor}.scaling, such as {{factor: 0.01, unit: m}} if they are centimetres"
-            over = "" if low < LOWEST or high > HIGHEST or math.isinf(across) else f" over {across:.0f} metres"
-            yield f"{file}: heights from {low:g} to {high:g}{over} are not in metres, or nodata that is not declared; {remedy}"
+        if not in_metres(low, high, size):
+            over = f" over {size:.0f} metres" if in_metres(low, high, math.inf) and not math.isinf(size) else ""
+            told = f"heights from {low:g} to {high:g}{over} are not in metres, or nodata that is not declared"
+            untold = next((value for value in UNTOLD if value in raw), None)
+            yield f"{file}: {told}; {_remedy(sensor, untold, own)}"
 
 
-def _across(source: DatasetReader, spec: Sensor) -> float:
-    """Metres from corner to corner; without georeference not known, but where buildings are sought it is a town."""
-    if source.crs is None:
-        return STEEP if spec.ground else math.inf
-    left, bottom, right, top = source.bounds
-    return math.hypot(right - left, top - bottom) * metres_of(source.crs)
+def _remedy(sensor: str, untold: float | None, nodata: float | None) -> str:
+    """What makes right heights that cannot be right."""
+    if untold is None:
+        return f"tell their unit by data.sensors.{sensor}.scaling, such as {{factor: 0.01, unit: m}} if they are centimetres"
+    return f"set data.sensors.{sensor}.nodata: {untold:g}" if nodata is None else f"replace {untold:g} by the file's nodata"
 
 
 def _label_faults(file: str, settings: GridSettings) -> list[str]:
@@ -162,11 +199,12 @@ def _value_faults(file: str, sensor: str, source: DatasetReader, seen: dict[str,
     if seen["undeclared_nan"]:
         yield (
             f"{file}: {seen['undeclared_nan']} values are NaN and NaN is not declared as nodata; "
-            f"if they mean no measurement, set sensors.{sensor}.nodata: .nan"
+            f"if they mean no measurement, set data.sensors.{sensor}.nodata: .nan"
         )
     extreme = max(seen["range"], key=abs)
     if abs(extreme) > LARGEST:
-        remedy = f"set sensors.{sensor}.nodata: {extreme!r}" if source.nodata is None else "replace them by the file's nodata"
+        known = source.nodata is not None
+        remedy = "replace them by the file's nodata" if known else f"set data.sensors.{sensor}.nodata: {extreme!r}"
         yield f"{file}: values such as {extreme!r} measure nothing, and are not declared as nodata; {remedy}"
 
 

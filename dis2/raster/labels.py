@@ -15,6 +15,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterWindow
 
 from dis2.config.data import IGNORE, Data, Labels
+from dis2.config.packed import missing
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window, blocks
 from dis2.raster.sources import held, refusal
@@ -103,7 +104,7 @@ def uncoloured(file: str, data: Data) -> Iterator[str]:
             opened, nodata = laid(source), nodata_of(source)
             for window in blocks(source.height, source.width, STRIP):
                 bands, valid = measured(file, opened, window, nodata)
-                indices = np.where(valid.all(0), colors.indices(bands, window), IGNORE).astype(np.uint8)
+                indices = colors.indices(bands, np.any(valid, axis=0), window)
                 out.write(indices, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
         with held(memory.name) as name:
             yield name
@@ -117,21 +118,22 @@ class Colors:
         known = dict(sorted(data.label_colors.items()))
         self.known, self.classes = np.array(list(known), np.int64), np.array(list(known.values()), np.int64)
 
-    def indices(self, bands: NDArray[Any], window: Window) -> NDArray[np.int64]:
-        """Class indices [h, w] of bands [3, h, w]; a colour that means nothing is an error."""
+    def indices(self, bands: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> Indices:
+        """Class indices of bands [3, h, w] where they are valid [h, w]; there a colour that means nothing is an error."""
         packed = (bands.astype(np.int64) << np.array([16, 8, 0])[:, None, None]).sum(0)
         place = np.searchsorted(self.known, packed).clip(max=len(self.known) - 1)
-        strange = self.known[place] != packed
+        strange = valid & (self.known[place] != packed)
         if strange.any():
             found, inverse = np.unique(packed[strange], return_inverse=True)
             off = np.abs(_channels(found)[:, None] - _channels(self.known)[None]).max(-1)  # [found, known]
             if (off.min(1) > self.tolerance).any():
-                self._refuse(int(found[off.min(1) > self.tolerance][0]), int(off.min(1).max()), packed, window)
+                color = int(found[off.min(1) > self.tolerance][0])
+                self._refuse(color, int(off.min(1).max()), np.argwhere(strange & (packed == color))[0], window)
             place[strange] = off.argmin(1)[inverse]
-        return self.classes[place]
+        return np.where(valid, self.classes[place], IGNORE).astype(np.uint8)
 
-    def _refuse(self, color: int, off: int, packed: NDArray[np.int64], window: Window) -> None:
-        y, x = np.argwhere(packed == color)[0]
+    def _refuse(self, color: int, off: int, place: NDArray[np.int64], window: Window) -> None:
+        y, x = place
         where = f"colour #{color:06x} at row {window.y + y}, column {window.x + x} is no class"
         known = ", ".join(f"#{value:06x}" for value in self.known)
         remedy = f"add it to a class or to ignore, or allow for colours that are off (here by up to {off}) with data.tolerance"
@@ -164,7 +166,7 @@ def _polygons(labels: Labels, data: Data, grid: Grid) -> list[tuple[Any, int]]:
     if why := refusal(labels.file):
         raise UserError(f"{labels.file}: {why}")
     if not Path(labels.file).exists():
-        raise UserError(f"{labels.file}: no such file; check labels.file (and data_root) in the config")
+        raise UserError(f"{labels.file}: {missing(labels.file)}")
     try:
         meta, _, geometry, fields = pyogrio.raw.read(labels.file)
     except (DataSourceError, DataLayerError) as error:

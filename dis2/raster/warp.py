@@ -23,6 +23,7 @@ from rasterio.warp import transform
 from rasterio.windows import Window as RasterWindow
 
 from dis2.config.data import Scaling, on_network
+from dis2.config.packed import missing
 from dis2.errors import UserError
 from dis2.files import on_disk
 from dis2.raster.cube import open_cube
@@ -206,11 +207,11 @@ def open_raster(file: str | Path) -> rasterio.DatasetReader:
     if why := refusal(str(file)):
         raise UserError(f"{file}: {why}")
     if not os.path.exists(on_disk(str(file))) and not on_network(str(file)):
-        raise UserError(f"{file}: no such file; check the path (and data_root) in the config")
+        raise UserError(f"{file}: {missing(on_disk(str(file)))}")
     os.environ.setdefault("GDAL_CACHEMAX", str(CACHE))  # GDAL asks once in a process, before the first pixel
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            source = open_cube(str(file)) if on_disk(str(file)).endswith(".mat") else rasterio.open(file)
+            source = open_cube(str(file)) if on_disk(str(file)).lower().endswith(".mat") else rasterio.open(file)
     except RasterioError as error:
         raise UserError(f"{file}: not a readable raster ({_first_line(error)}); give a file that GDAL can open") from None
     if why := refusal(str(file), source.driver):

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError
 from dis2.models.registry import METHODS
@@ -12,7 +13,7 @@ SENSORS = {"eye": "{scene}/eye_{chip}.tif", "echo": ["{scene}/vv_{chip}.tif", "{
 TABLE = "chip,scene,split\n" + "".join(f"{s}{n},{s},{split}\n" for split, names in SPLITS.items() for s in names for n in (1, 2))
 
 
-def read(folder, **listing):
+def read(folder, split=None, **listing):
     """The run of a config whose scenes are listed, with rasters in the same folder."""
     data = {
         "name": "mine",
@@ -20,6 +21,7 @@ def read(folder, **listing):
         "classes": ["land", "water"],
         "source": "a shop in Delft",
         "listing": {"sensors": SENSORS, "labels": "{scene}/labels_{chip}.tif"} | listing,
+        "split": split or {"by": "scene"},
     }
     file = folder / "mine.yaml"
     file.write_text(yaml.safe_dump({"data_root": str(folder), "data": data, "grid": "pixels"}, sort_keys=False))
@@ -63,6 +65,8 @@ def test_rows_without_chips_are_scenes_and_other_columns_are_for_patterns(tmp_pa
         (TABLE + "a3,a,val\n", "line 10: split 'val' is none of train, validation, test; mend it, or say what it means"),
         (TABLE + "a3,a,\n", "line 10: no split; fill it in"),
         (TABLE + "a3,a\n", "line 10: no split; fill it in"),
+        (TABLE + ",a,train\n", "line 10: no chip; fill it in"),
+        (TABLE + "a 3,a,train\n", "line 10: 'a 3' is not a name: use letters, digits"),
         (TABLE.replace("chip", "tile"), "no column 'chip' in its first line (tile, scene, split); name the right ones"),
         ("chip,scene,split\n", "no rows; give a table"),
         ("", "no column 'scene' in its first line (empty)"),
@@ -77,6 +81,50 @@ def test_a_table_that_does_not_add_up_is_one_line_with_its_place(tmp_path, table
         (tmp_path / "table.csv").write_text(table)
     said = told(tmp_path, table="table.csv", columns={"chip": "chip"})
     assert said.startswith(f": {tmp_path}/table.csv: {line}")
+
+
+BLOCKS = {"by": "block", "size": 64, "gap": 8}
+OWN = {"sensors": {"eye": "{tile}/eye.tif", "echo": "{tile}/echo.tif"}, "labels": "{tile}/labels.tif"}
+"""Patterns that name a column by its own name."""
+
+
+def test_a_column_is_no_split_and_no_chip_unless_it_is_named_so(tmp_path):
+    (tmp_path / "table.csv").write_text("tile,split,chip,scene\na,test,,\nb,any,x,y\n")
+    data = read(tmp_path, BLOCKS, table="table.csv", columns={"scene": "tile", "split": None}, **OWN).data
+    assert {name: (scene.split, len(scene.chips)) for name, scene in data.scenes.items()} == {"a": (None, 0), "b": (None, 0)}
+    assert data.scenes["b"].sensors == {"eye": (f"{tmp_path}/b/eye.tif",), "echo": (f"{tmp_path}/b/echo.tif",)}
+
+
+def test_a_chip_that_no_column_is_named_for_is_told_with_its_line(tmp_path):
+    (tmp_path / "table.csv").write_text(TABLE)
+    said = told(tmp_path, table="table.csv")
+    assert said.startswith(f": {tmp_path}/table.csv: line 2: {{scene}}/eye_{{chip}}.tif: {{chip}} is not known; there are")
+    assert "{scene}, {split}; a table's column for it is named in data.listing.columns." in said
+    said = told(tmp_path, table="table.csv", sensors={"eye": "{scene}.tif", "echo": "b.tif"}, labels="{scene}.tif")
+    assert said.startswith(
+        f": {tmp_path}/table.csv: lines 2 and 3: scene a is there twice; keep one of them, or name the column of chips in"
+    )
+
+
+PLAIN = {"sensors": {"eye": "{scene}.tif", "echo": "{scene}_echo.tif"}, "labels": "{scene}_labels.tif"}
+
+
+@pytest.mark.parametrize(
+    ("listing", "place"),
+    [
+        ({"table": "table.csv", "columns": {"chip": "chip"}}, "{root}/table.csv: line 2: scene a: chip a1: {root}/a/eye_a1.tif"),
+        ({"table": "scenes.csv"} | PLAIN, "{root}/scenes.csv: line 2: scene a: {root}/a.tif"),
+        ({"scenes": SPLITS} | PLAIN, "scene a: {root}/a.tif"),
+    ],
+)
+def test_a_missing_file_is_told_where_its_scene_or_chip_is_listed(tmp_path, listing, place):
+    (tmp_path / "table.csv").write_text(TABLE)
+    (tmp_path / "scenes.csv").write_text("scene,split\na,train\nb,validation\nc,test\n")
+    with pytest.raises(UserError) as error:
+        Plan(read(tmp_path, **listing), ()).check_files(["mine.yaml"])
+    first, *_, last = str(error.value).splitlines()
+    assert first.startswith(f"mine.yaml: data.listing: {place.format(root=tmp_path)}: no such file; correct the path")
+    assert last == "mine.yaml: the data: a shop in Delft"
 
 
 def touched(folder, but=()):
@@ -129,6 +177,13 @@ def test_labels_may_differ_from_split_to_split(tmp_path):
     labels = {"train": "{scene}.tif", "validation": "{scene}.tif", "test": "{scene}_eroded.tif"}
     data = read(tmp_path, scenes=SPLITS, sensors={"eye": "e{scene}.tif", "echo": "o{scene}.tif"}, labels=labels).data
     assert [scene.labels.file.rsplit("/")[-1] for scene in data.scenes.values()] == ["a.tif", "b.tif", "c.tif", "d_eroded.tif"]
+
+
+@pytest.mark.parametrize("listing", [{"scenes": ["a", "b"]}, {"table": "table.csv", "columns": {"split": None}}])
+def test_labels_by_split_need_splits(tmp_path, listing):
+    (tmp_path / "table.csv").write_text("scene\na\nb\n")
+    listing |= {"sensors": {"eye": "e{scene}.tif", "echo": "o{scene}.tif"}, "labels": {"train": "{scene}.tif"}}
+    assert told(tmp_path, split=BLOCKS, **listing).startswith(".labels: patterns by split need a split for each scene; list")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,11 @@ from dis2.config.packed import packed
         ("set.zip", ["labels.zip"], "set.zip is there; unpack it, and what is packed in it"),
         ("set/other.zip", ["labels/b.tif"], None),
         ("set/labels.zip", None, "labels.zip is there; unpack it"),
+        ("set/Labels.ZIP", ["A.tif"], "set/Labels.ZIP has it; unpack that to {root}/set/labels, and rename A.tif to a.tif"),
+        ("Set.zip", ["Set/Labels/a.tif"], "unpack that to {root}, and rename Set/Labels/a.tif to set/labels/a.tif"),
+        ("Set.zip", ["Set/Labels.zip"], "Set.zip is there; unpack it, and what is packed in it"),
+        ("set/labels.rar", None, "labels.rar is there; unpack it"),
+        ("set/others.rar", None, None),
     ],
 )
 def test_a_missing_file_is_told_with_the_archive_that_has_it(tmp_path, archive, members, told):

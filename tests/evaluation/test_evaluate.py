@@ -90,6 +90,11 @@ def test_methods_are_scored_by_one_protocol(evaluated):
     assert told[0]["protocol"] == told[1]["protocol"] and told[0]["model"] != told[1]["model"]
 
 
+def test_the_protocol_tells_what_was_not_scored(evaluated):
+    assert evaluated()["protocol"]["ignored"] == ["255"]
+    assert evaluated(ignore=[255, 7, "clouds"])["protocol"]["ignored"] == ["255", "7", "clouds"]
+
+
 def test_each_combination_is_scored_by_its_own_specialist(evaluated, tmp_path):
     """All specialists in one folder are one model; another network for one combination changes that one's numbers only."""
     folder = saved(tmp_path / "specialists")

@@ -9,6 +9,7 @@ from affine import Affine
 from dis2.cli import main
 from dis2.config.run import read_run
 from dis2.models.registry import METHODS
+from dis2.raster.check import check
 from tests import datasets
 from tests.made import NEXT_UTM, PLACE, UTM, damage, raster
 from tests.proposal.made import SIDE, image, land
@@ -130,6 +131,33 @@ def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path
     assert run.data.split.by == "block" and run.data.split.size**2 * 30 < 128**2 < run.data.split.size**2 * 128
 
 
+@pytest.mark.parametrize(
+    ("lowest", "highest", "factor"), [(3000, 8500, 0.01), (24_000, 36_000, 0.01), (3000, 3400, None), (-3, 85, None)]
+)
+def test_heights_are_proposed_in_the_unit_in_which_the_check_believes_them(tmp_path, lowest, highest, factor):
+    """Lowlands in centimetres look like mountains in metres, but for what lies so near to each other."""
+    rng = np.random.default_rng(0)
+    raster(tmp_path / "in" / "sat.tif", rng.integers(1, 9000, (3, 128, 128), dtype="uint16"))
+    raster(tmp_path / "in" / "dem.tif", np.linspace(lowest, highest, 128**2, dtype="float32").reshape(1, 128, 128))
+    raster(tmp_path / "in" / "landcover.tif", land(rng, 128))
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert [sensor.scaling.factor for sensor in run.data.sensors.values() if sensor.kind == "surface"] == [factor]
+    (scene,) = run.data.scenes
+    check(run.data, run.grid, scene, tmp_path / "checked.json")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [(1, None), (100, 0.01)])
+def test_what_is_no_measurement_tells_nothing_of_the_unit_of_heights(tmp_path, unit, factor):
+    heights = unit * np.linspace(240, 360, 128**2, dtype="float32").reshape(1, 128, 128)
+    heights[0, :9] = -9999
+    raster(tmp_path / "in" / "sat.tif", image(3, 128))
+    raster(tmp_path / "in" / "dem.tif", heights)
+    raster(tmp_path / "in" / "landcover.tif", land(np.random.default_rng(1), 128))
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    (height,) = (sensor for sensor in run.data.sensors.values() if sensor.kind == "surface")
+    assert (height.nodata, height.scaling.factor) == (-9999, factor)
+
+
 def test_places_without_labels_beside_one_that_is_split_by_blocks_are_only_mapped(tmp_path):
     rng = np.random.default_rng(0)
     for number, place in enumerate(["north", "south"]):
@@ -199,10 +227,10 @@ def test_labels_tell_their_split_in_many_ways(tmp_path, names):
 
 @pytest.mark.parametrize(("steep", "relief"), [(0.5, (0,)), (9.0, (0, 4))])
 def test_hills_are_shown_with_their_slopes(tmp_path, steep, relief):
-    image = np.random.default_rng(0).integers(1, 9000, (3, 128, 128), dtype="uint16")
-    raster(tmp_path / "in" / "sat.tif", image)
-    raster(tmp_path / "in" / "dem.tif", 1000 + steep * np.indices((1, 128, 128))[2].astype("float32"))
-    raster(tmp_path / "in" / "landcover.tif", land(np.random.default_rng(1), 128))
+    image, at = np.random.default_rng(0).integers(1, 9000, (3, 128, 128), dtype="uint16"), PLACE @ Affine.scale(30)
+    raster(tmp_path / "in" / "sat.tif", image, at)
+    raster(tmp_path / "in" / "dem.tif", 1000 + steep * np.indices((1, 128, 128))[2].astype("float32"), at)
+    raster(tmp_path / "in" / "landcover.tif", land(np.random.default_rng(1), 128), at)
     run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     assert [sensor.relief for sensor in run.data.sensors.values() if sensor.kind == "surface"] == [relief]
 

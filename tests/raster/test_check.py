@@ -83,11 +83,15 @@ SENSOR_FAULTS = {
         "sensors.thermal.bands: 2 expected, .* has 1. .*; a band marked as alpha is none",
     ),
     "bands": (lambda p: raster(p, THERMAL[:1]), "sensors.thermal.bands: 2 expected, .* has 1. Give bands: 1"),
+    "a band more": (
+        lambda p: raster(p, np.concatenate([THERMAL, LIDAR])),
+        r"data.sensors.thermal.bands: 2 expected, .* has 3. Give bands: 3, take: \[1, 2\] if the others .*, or the right files",
+    ),
     "NaN": (lambda p: raster(p, spoilt(THERMAL, np.nan)), "1 values are NaN and NaN is not declared"),
     "infinity": (lambda p: raster(p, spoilt(THERMAL, -np.inf)), "1 infinite values"),
     "fill": (
         lambda p: raster(p, spoilt(THERMAL, np.finfo("f4").min)),
-        r"such as -3.4028234\d+e\+38 .*set sensors.thermal.nodata: -3.4028234\d+e\+38",
+        r"such as -3.4028234\d+e\+38 .*set data.sensors.thermal.nodata: -3.4028234\d+e\+38",
     ),
     "another fill": (lambda p: raster(p, spoilt(THERMAL, 1e38), nodata=7), r"9.99\d+e\+37 .* replace them by the file's nodata"),
     "all nodata": (lambda p: raster(p, THERMAL, nodata=1), "no valid pixel"),
@@ -155,6 +159,43 @@ def test_bad_labels_are_one_line_that_names_their_file(tmp_path, fault_of, kind)
 def test_labels_may_be_numbers_of_colours_or_whole_floats(tmp_path, labels):
     data = data_of({"pond": scene(tmp_path, SIDE) | {"labels": labels(tmp_path / "labels.tif")}})
     check(data, GridSettings(), "pond", tmp_path / "pond.json")
+
+
+@pytest.mark.parametrize(
+    ("bands", "there", "offered"),
+    [
+        (3, [4], "take: [1, 2, 3] if"),
+        (1, [3], "take: [1] if"),
+        (2, [3, 3], "take: [1, 4] if"),
+        (4, [3, 5], "take: [1, 2, 4, 5] if"),
+        (3, [2, 2], None),
+        (2, [4, 1, 1], None),
+        (9, [12], None),
+        (2, [1], None),
+    ],
+)
+def test_the_first_bands_of_each_file_are_offered_where_there_are_more(tmp_path, fault_of, bands, there, offered):
+    """A fourth band that is alpha, though not marked so, is no measurement, and grey stored as three colours is one."""
+    ones = [np.ones((count, SIDE, SIDE), "uint8") for count in there]
+    files = [raster(tmp_path / f"{n}.tif", values, photometric="minisblack") for n, values in enumerate(ones)]
+    sensors = {"eye": files, "echo": raster(tmp_path / "echo.tif", LIDAR)}
+    fault = fault_of(data_of({"pond": {"sensors": sensors}}, EYE | {"eye": {"bands": bands}}), GridSettings(reference="echo"))
+    assert f"has {sum(there)}. Give bands: {sum(there)}," in fault and fault.endswith(" or the right files"), fault
+    assert offered in fault if offered else "take" not in fault, fault
+
+
+def test_a_missing_file_is_told_with_what_holds_it_and_where_the_data_can_be_had(tmp_path, fault_of):
+    pond = scene(tmp_path, SIDE) | {"labels": str(tmp_path / "labels" / "pond.tif")}
+    data = data_of({"pond": pond}, source="a shop in Delft")
+    gone = f"{tmp_path}/labels/pond.tif: no such file"
+    assert fault_of(data, GridSettings()).splitlines() == [
+        f"{gone}; correct the path, or data_root ($DIS2_DATA) before it",
+        "the data: a shop in Delft",
+    ]
+    (tmp_path / "labels.rar").touch()
+    assert fault_of(data, GridSettings()).startswith(f"{gone}, but {tmp_path}/labels.rar is there; unpack it")
+    raster(tmp_path / "labels" / "pond.tif", MUD, crs=None)
+    assert "Delft" not in fault_of(data, GridSettings())
 
 
 def test_where_all_else_lies_apart_the_reference_is_to_blame(tmp_path, fault_of):
@@ -252,8 +293,14 @@ def test_heights_in_centimetres_are_told_and_believed_once_their_unit_is_told(tm
     with pytest.raises(UserError, match=r"heights from 3000 to 7000 over \d+ metres are not in metres" + remedy):
         heights(tmp_path, np.linspace(3000, 7000, SIDE))
     heights(tmp_path, np.linspace(3000, 3400, SIDE))
-    with pytest.raises(UserError, match="heights from -9999 to 360 are not in metres, or nodata that is not declared"):
-        heights(tmp_path, np.where(metres > 300, metres, -9999))
     heights(tmp_path, 100 * metres, scaling={"factor": 0.01})
     heights(tmp_path, 100 * metres, scaling={"unit": "cm"})
-    heights(tmp_path, np.where(metres > 300, metres, -9999), nodata=-9999)
+
+
+@pytest.mark.parametrize("nodata", [-9999, -32768])
+def test_heights_that_are_no_measurement_are_told_by_the_key_that_says_so(tmp_path, nodata):
+    values = np.where(np.arange(SIDE) > 9, np.linspace(240, 360, SIDE), nodata)
+    told = rf"lidar.tif: heights from {nodata} to 360 are not in metres, .* declared; set data.sensors.lidar.nodata: {nodata}$"
+    with pytest.raises(UserError, match=told):
+        heights(tmp_path, values)
+    heights(tmp_path, values, nodata=nodata)

@@ -32,6 +32,12 @@ def test_the_only_raster_needs_no_name_and_others_do(tmp_path):
         open_raster(f"{several}:cub")
 
 
+def test_the_ending_may_be_in_capitals(tmp_path):
+    savemat(tmp_path / "A.MAT", {"cube": CUBE, "flat": CUBE[..., 0]})
+    with open_raster(f"{tmp_path}/A.MAT:cube") as source:
+        assert np.array_equal(source.read(), np.moveaxis(CUBE, 2, 0))
+
+
 def test_a_file_that_was_changed_is_read_anew(tmp_path):
     path = tmp_path / "a.mat"
     for values in (CUBE, CUBE[:, :4] + 1):

@@ -14,6 +14,7 @@ from dis2.config.data import IGNORE, Labels
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window
 from dis2.raster.labels import open_labels
+from tests import datasets
 from tests.made import NEXT_UTM, PLACE, UTM, data_of, raster
 
 pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided")
@@ -153,7 +154,9 @@ def test_polygons_that_tell_no_classes_are_one_line(tmp_path, attribute, value, 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "no such file"), (json.dumps([1]), "no readable vector file")], ids=["missing", "JSON"]
+    ("content", "told"),
+    [(None, "no such file; correct the path"), (json.dumps([1]), "no readable vector file")],
+    ids=["missing", "JSON"],
 )
 def test_a_vector_file_that_cannot_be_read_is_one_line(tmp_path, content, told):
     if content:
@@ -184,6 +187,30 @@ def test_colours_become_the_index_of_their_class(tmp_path, monkeypatch):
     assert np.array_equal(read(painted(tmp_path / "b.tif", indices, crs=None), pixels, data=colored()), MEANT[indices])
     seen = read(painted(tmp_path / "c.tif", indices, alpha=indices != 3), data=colored())
     assert np.array_equal(seen, np.where(indices == 3, IGNORE, MEANT[indices]))
+
+
+@pytest.mark.parametrize("nodata", [0, 255])
+def test_a_colour_is_measured_unless_all_its_bands_are_nodata(tmp_path, nodata):
+    """Of ISPRS's colours each but white has a band of 0, and each a band of 255."""
+    colors = np.concatenate([datasets.PALETTE, np.zeros((1, 3), "uint8")])
+    told = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors]
+    data = data_of({}, classes={f"class_{n}": {"values": [color]} for n, color in enumerate(told[:6])}, ignore=told[6:])
+    indices = np.resize(np.arange(7), (20, 24))
+    seen = read(raster(tmp_path / "a.tif", np.moveaxis(colors[indices], -1, 0), nodata=nodata), data=data)
+    unmeasured = (colors == nodata).all(1) | (np.arange(7) == 6)
+    assert np.array_equal(seen, np.where(unmeasured, IGNORE, np.arange(7))[indices])
+
+
+def test_a_colour_that_is_clear_may_mean_nothing(tmp_path):
+    indices = np.random.default_rng(0).integers(0, 4, (20, 24))
+    clear = indices == 3
+    bands = np.where(clear, 0, np.moveaxis(PALETTE[indices], -1, 0))
+    data = data_of({}, classes=COLORED)
+    seen = read(raster(tmp_path / "a.tif", bands, alpha=~clear), data=data)
+    assert np.array_equal(seen, np.where(clear, IGNORE, MEANT[indices]))
+    clear[19, 23], bands[:, 19, 23] = False, 0
+    with pytest.raises(UserError, match="a.tif: colour #000000 at row 19, column 23 is no class"):
+        read(raster(tmp_path / "a.tif", bands, alpha=~clear), data=data)
 
 
 def test_colours_of_much_finer_labels_are_never_mixed(tmp_path):

@@ -37,10 +37,10 @@ def test_values_and_colours_are_counted_while_they_are_few(tmp_path, monkeypatch
 
 def test_arrays_of_a_matlab_file_are_rasters_each(tmp_path):
     savemat(tmp_path / "one.mat", {"cube": np.zeros((4, 5, 3)), "note": "text"})
-    savemat(tmp_path / "two.mat", {"a": np.zeros((4, 5)), "b": np.ones((4, 5))})
+    savemat(tmp_path / "two.MAT", {"a": np.zeros((4, 5)), "b": np.ones((4, 5))})
     savemat(tmp_path / "none.mat", {"note": "text"})
     seen, others = survey(tmp_path)
-    assert [(one.path, one.bands) for one in seen] == [("one.mat", 3), ("two.mat:a", 1), ("two.mat:b", 1)]
+    assert [(one.path, one.bands) for one in seen] == [("one.mat", 3), ("two.MAT:a", 1), ("two.MAT:b", 1)]
     assert others == {"none.mat": "no array of rows and columns"}
 
 

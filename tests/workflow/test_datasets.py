@@ -1,5 +1,7 @@
 """Public data sets in their true formats: from files to a store, pixel by pixel, and what is known to be wrong with them."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import yaml
@@ -14,9 +16,11 @@ from dis2.files import read_json, write_json
 from dis2.models.registry import METHODS
 from dis2.raster.check import check
 from dis2.raster.grid import Window
+from dis2.raster.register import register
 from dis2.raster.sources import ALLOWED, NO_CURL
 from dis2.tiles.cut import cut
-from dis2.tiles.store import open_store
+from dis2.tiles.statistics import statistics
+from dis2.tiles.store import open_store, store_path
 from tests import datasets
 from tests.datasets import AUGSBURG, CONFIG, DFC2020, SIDE, eroded
 
@@ -36,6 +40,11 @@ def potsdam(root):
 @pytest.fixture(scope="module")
 def vaihingen(root):
     return datasets.vaihingen(root)
+
+
+@pytest.fixture(scope="module")
+def ombria(root):
+    return datasets.ombria(root)
 
 
 @pytest.fixture
@@ -159,6 +168,73 @@ def test_rasters_of_a_tile_that_differ_in_shape_are_one_line(vaihingen, read, ro
             check(read("vaihingen.yaml").data, read("vaihingen.yaml").grid, "area3", tmp_path / "checked.json")
     finally:
         path.write_bytes(before)
+
+
+def prepared(run, tiles):
+    """The statistics of a run whose scenes are checked, registered and cut."""
+    for scene in run.data.scenes:
+        check(run.data, run.grid, scene, tiles / "checked.json")
+        register(run.data, run.grid, scene, tiles / "shifts.json")
+        cut(run.data, run.grid, scene, tiles / "shifts.json", store_path(tiles, scene))
+    statistics(run.data, tiles, tiles / "statistics.json")
+    return read_json(tiles / "statistics.json")
+
+
+def assert_relative(bands, valid, chip):
+    """Bands are those of the chip in deviations from their mean over what was measured."""
+    for band, values in zip(bands, chip, strict=True):
+        measured = values[valid].astype(float)
+        assert band[valid] == pytest.approx((measured - measured.mean()) / measured.std(), abs=1e-4)
+        assert band[valid].mean() == pytest.approx(0, abs=1e-5) and not band[~valid].any()
+
+
+def test_ombria_s_radar_is_told_against_its_chip_and_nowhere_but_where_optical_was_measured(ombria, read, tmp_path):
+    run = read("ombria.yaml")
+    found = prepared(run, tmp_path)
+    chips = Counter({scene.split: 0 for scene in run.data.scenes.values()})
+    for name, scene in run.data.scenes.items():
+        store, chips[scene.split] = open_store(store_path(tmp_path, name)), chips[scene.split] + len(scene.chips)
+        for chip, place in store.chips.items():
+            made = ombria[chip]
+            assert np.array_equal(store.labels(place), made["flood"] // 255)
+            seen = np.concatenate([made["s2_before"], made["s2_after"]], -1).any(-1)
+            optical, measured = store.image("optical", place)
+            assert np.array_equal(measured, seen) and seen[:, 4:].all() and not seen[:, :4].any()
+            assert np.array_equal(optical[3:], np.moveaxis(made["s2_after"], -1, 0))
+            radar, measured = store.image("radar", place)
+            assert np.array_equal(measured, seen)
+            assert_relative(radar, seen, [made["s1_before"], made["s1_after"]])
+    assert chips == {"train": 160, "validation": 16, "test": 29} and len(run.data.scenes) == 10
+    assert found["sensors"]["radar"]["pixels"] == found["sensors"]["optical"]["pixels"] == 160 * 16 * 12
+    assert found["sensors"]["radar"]["mean"] == pytest.approx([0, 0], abs=1e-5)
+    train = [chip for scene in run.data.scenes.values() if scene.split == "train" for chip in scene.chips]
+    assert found["classes"]["flood"] == sum(int((ombria[chip]["flood"] == 255).sum()) for chip in train)
+
+
+def test_ombria_s_four_sensors_are_each_measured_where_its_own_optical_image_is(ombria, read, tmp_path):
+    run = read("ombria4.yaml")
+    found = prepared(run, tmp_path)["sensors"]
+    for name in run.data.scenes:
+        store = open_store(store_path(tmp_path, name))
+        for chip, place in store.chips.items():
+            made = ombria[chip]
+            before, after = (made[kind].any(-1) for kind in ("s2_before", "s2_after"))
+            assert before.sum() == 12 * 12 and after.sum() == 16 * 12
+            assert np.array_equal(store.labels(place), made["flood"] // 255)
+            for sensor, seen in (("optical_before", before), ("optical_after", after)):
+                image, measured = store.image(sensor, place)
+                assert np.array_equal(measured, seen)
+                assert np.array_equal(image, np.moveaxis(made[sensor.replace("optical", "s2")], -1, 0))
+            for sensor in ("radar_before", "radar_after"):
+                image, measured = store.image(sensor, place)
+                assert np.array_equal(measured, before)
+                assert_relative(image, before, [made[sensor.replace("radar", "s1")]])
+    assert {sensor: one["pixels"] for sensor, one in found.items()} == {
+        "radar_before": 160 * 144,
+        "radar_after": 160 * 144,
+        "optical_before": 160 * 144,
+        "optical_after": 160 * 192,
+    }
 
 
 def test_patches_of_two_satellites_are_chips_of_their_season(root, read, tmp_path):

@@ -82,9 +82,11 @@ def saved(folder, leave_out=(), **changes):
 
 
 def test_the_card_of_all_specialists_adds_up_what_they_took(tmp_path):
-    joined = load(saved(tmp_path)).card
+    temperatures = {name_of(names): {name_of(names): 1 + i / 10} for i, names in enumerate(COMBINATIONS)}
+    joined = load(saved(tmp_path, **{name: {"temperatures": one} for name, one in temperatures.items()})).card
     assert joined.method == "specialist" and joined.sensors == SENSORS and list(joined.sensors) == list(SENSORS)
     assert joined.parameters == 70 and joined.validation == {name_of(names): i / 10 for i, names in enumerate(COMBINATIONS)}
+    assert joined.temperatures == {name: one for own in temperatures.values() for name, one in own.items()}
     assert joined.training == {"steps": 35, "seconds": 14.0, "best_step": None, "device": "cpu"}
 
 
