@@ -79,7 +79,7 @@ def spawned(processes: int, remedy: str, make: Callable[..., Work], *told: Any, 
     finally:
         for member in members:
             if member.given:
-                member.process.terminate()
+                member.process.kill()
             member.line.close()
         for member in members:
             member.process.join()
@@ -103,7 +103,10 @@ def _started(make: Callable[..., Work], told: tuple[Any, ...], memory: int) -> M
 
 
 def _serve(parent: Connection, shared: Any, make: Callable[..., Work], told: tuple[Any, ...]) -> None:
-    """The life of a process: it ends when there is no one left to work for."""
+    """The life of a process: it ends when there is no one left to work for. Schedulers ask all processes to stop: it leaves that
+    to the parent, which may need it for what it finishes first.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     work, memory = make(*told), memoryview(shared).cast("B")
     with suppress(EOFError, ConnectionError):

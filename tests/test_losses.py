@@ -148,6 +148,23 @@ def test_a_sensors_own_decoder_learns_only_where_the_sensor_measured():
     assert auxiliary_term({}, {}, labels, THREE) == 0
 
 
+def test_sensors_own_decoders_worked_out_by_hand():
+    """One cell a sample: echo gives even odds, eye, which measured in the first sample alone, logits of 2 and 0."""
+    labels, there = torch.zeros(2, 16, 16, dtype=torch.long), torch.tensor([True, False]).view(2, 1, 1, 1).expand(2, 1, 16, 16)
+    valid, weights = {"eye": there, "echo": torch.ones_like(there)}, torch.tensor([1.0, 5.0])
+    eye, echo = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(2, 2, 1, 1), torch.zeros(2, 2, 1, 1)
+    of_eye, of_echo = math.log(1 + math.exp(-2)) / 2, math.log(2)
+    assert auxiliary_term({"eye": eye}, valid, labels, weights) == about(of_eye / 2)
+    assert auxiliary_term({"eye": eye, "echo": echo}, valid, labels, weights) == about((of_eye + of_echo) / 2)
+
+
+def test_sensors_own_decoders_do_not_depend_on_the_number_of_pixels():
+    labels, logits, valid = torch.randint(3, (2, 16, 16)), torch.randn(2, 3, 16, 16), torch.rand(2, 1, 16, 16) > 0.3
+    said = auxiliary_term({"eye": logits}, {"eye": valid}, labels, THREE)
+    more = {"eye": logits.repeat(1, 1, 2, 3)}, {"eye": valid.repeat(1, 1, 2, 3)}, labels.repeat(1, 2, 3)
+    assert auxiliary_term(*more, THREE) == about(said, rel=1e-5)
+
+
 def test_compensation_worked_out_by_hand():
     """Two channels normalise to +-1, so that opposite features differ by 2 in each."""
     target, weight = torch.tensor([[[[5.0]], [[3.0]]]]), torch.ones(1, 1, 1, 1)
@@ -173,6 +190,22 @@ def test_compensation_counts_only_what_was_hidden_and_measured():
     error = (normalised(slot.features) - normalised(target)).square().mean(1)[0, :2].mean()
     assert said == about((math.exp(-0.3) * error + 0.3) / 2)
     assert compensation_term([slot], [target], [0 * weight]) == 0
+
+
+def test_compensation_is_the_mean_over_levels_whatever_their_size():
+    """Two channels normalise to +-1; the second sample has nothing hidden at the coarser level, which counts 0 there."""
+    cell, sure = torch.tensor([5.0, 3.0]).view(1, 2, 1, 1), torch.zeros(2, 1, 4, 4)
+    fine, coarse = cell.expand(2, 2, 4, 4), cell.expand(2, 2, 2, 2)
+    hidden = torch.ones(2, 1, 4, 4), torch.tensor([1.0, 0.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    offered = [Slot(-fine, sure), Slot(coarse, sure[..., :2, :2] + 1)]  # off by 4, and right but with a log-variance of 1
+    assert compensation_term(offered, [fine, coarse], hidden) == about(((4 + 1) / 2 + (4 + 0) / 2) / 2, abs=1e-3)
+
+
+def test_compensation_does_not_depend_on_the_number_of_channels_and_cells():
+    (slot,), target, weight = slots(0.3), torch.randn(2, 8, 4, 4), torch.rand(2, 1, 4, 4)
+    said = compensation_term([slot], [target], [weight])
+    more = Slot(slot.features.repeat(1, 3, 2, 1), slot.log_variance.repeat(1, 1, 2, 1))
+    assert compensation_term([more], [target.repeat(1, 3, 2, 1)], [weight.repeat(1, 1, 2, 1)]) == about(said, rel=1e-5)
 
 
 @pytest.mark.parametrize("gain", [0.5, 20.0])
@@ -270,6 +303,17 @@ def test_disentanglement_asks_only_for_what_exceeds_the_teachers_likeness():
     assert disentanglement_term(source, source, target, there) == about(1 - linear_cka(target, source).mean(), abs=1e-4)
     assert disentanglement_term(target, source, target, there) == 0
     assert disentanglement_term(torch.randn(2, 6, 8, 8), source, source, there) == 0
+
+
+def test_disentanglement_does_not_depend_on_the_number_of_channels_and_little_on_that_of_cells():
+    """The diagonal that the estimate leaves out tells a repeated cell from another; the fewer of all, the less it matters."""
+    source, target, there = torch.randn(2, 6, 16, 16), torch.randn(2, 6, 16, 16), torch.ones(2, dtype=torch.bool)
+    offer = source + torch.randn(2, 6, 16, 16)
+    said = disentanglement_term(offer, source, target, there)
+    channels = offer.repeat(1, 2, 1, 1), source.repeat(1, 3, 1, 1), target.repeat(1, 5, 1, 1)
+    assert said > 0.2 and disentanglement_term(*channels, there) == about(said, rel=1e-4)
+    cells = (x.repeat(1, 1, 2, 2) for x in (offer, source, target))
+    assert disentanglement_term(*cells, there) == about(said, rel=0.05)
 
 
 def test_disentanglement_moves_neither_source_nor_target_nor_samples_that_lack_a_sensor():

@@ -320,8 +320,8 @@ class Data(Section):
         if self.split.by == "block" and scene.split in self.split.parts:
             remedy = f"remove it, or leave {scene.split} out of data.split.parts"
             raise ValueError(f"scenes.{name}.split: blocks of the scenes are dealt to {scene.split}; {remedy}")
-        if scene.split and not scene.labelled:
-            raise ValueError(f"scenes.{name}.labels: missing; a scene that trains or tests has labels (or give it no split)")
+        if scene.split not in (None, "train") and not scene.labelled:
+            raise ValueError(f"scenes.{name}.labels: missing; a scene that validates or tests has labels (or give it no split)")
 
     @property
     def values(self) -> dict[str, tuple[int | str, ...]]:

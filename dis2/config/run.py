@@ -128,9 +128,13 @@ class Run(Section):
                     )
                 remedy = "add it to data.split.parts" if self.data.split.by == "block" else "use data.split.by: block"
                 raise ValueError(f"data.scenes: no scene with split: {split}; give at least one, or {remedy}")
-        whole = [name for name in self.data.scenes_of("train") if set(self.data.scenes[name].has) == set(self.data.sensors)]
-        if not whole:
-            raise ValueError("data.scenes: no training scene has every sensor, which the teacher needs; add one")
+        trains = {name: self.data.scenes[name] for name in self.data.scenes_of("train")}
+        bare = [name for name, scene in trains.items() if not scene.labelled]
+        if bare and not self.training.unlabelled:
+            remedy = "or `training: {unlabelled: 0.3}` to learn from such scenes, too (or give it no split)"
+            raise ValueError(f"data.scenes.{bare[0]}.labels: missing; a scene that trains has labels, {remedy}")
+        if not any(scene.labelled and set(scene.has) == set(self.data.sensors) for scene in trains.values()):
+            raise ValueError("data.scenes: no training scene has labels and every sensor, which the teacher needs; add one")
 
     def _check_report(self) -> None:
         for key, named in (("scenes", self.report.scenes), ("explain", self.report.explain or ())):

@@ -61,6 +61,12 @@ class TrainingSettings(Section):
         0, ge=0, description="processes that read tiles from stores or disk (0: the training's own; changes no result)"
     )
     aligned: bool = Field(False, description="tiles begin on multiples of 128 pixels: fewer places, but less to read")
+    even_views: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of third views that is drawn evenly; the rest goes to combinations that validate worse",
+    )
     balance: float = Field(0.5, ge=0, le=1, description="rare classes weigh more, by this power of their rarity (0: all alike)")
     zoom: float = Field(
         1.0, ge=1, le=4, description="tiles cover up to this many times more or less ground on a side, resampled (1: as it is)"

@@ -18,8 +18,6 @@ class NoSkips(nn.Module):
 class NoCompensation(nn.Module):
     """No sensor tells about another: slots of missing sensors stay empty."""
 
-    certainty = False
-
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         return {}
 

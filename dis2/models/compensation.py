@@ -50,7 +50,7 @@ class Compensations(nn.Module):
 
     def __init__(self, sensors: tuple[str, ...], width: int, levels: int = LEVELS, certainty: bool = True, embedding: int = 16):
         super().__init__()
-        self.certainty, told = certainty, 1 if certainty else 0
+        told = 1 if certainty else 0
         self.channels = widths(width)[-levels:]
         self.offering = nn.ModuleDict({sensor: Compensation(self.channels, embedding) for sensor in sensors})
         self.target = nn.ParameterDict({sensor: nn.Parameter(torch.randn(embedding)) for sensor in sensors})

@@ -22,6 +22,8 @@ class Method:
     """Is it one network for each combination?"""
     sensors: int | None = None
     """The one number of sensors that it takes, if not any."""
+    whole_batch: bool = False
+    """Do its losses and norms look at all samples of a batch together, so that it cannot be divided?"""
     one_size: bool = False
     """Is it built for one size of image?"""
 
@@ -60,7 +62,7 @@ METHODS = {
     "mmformer": Method("dis2.models.rivals.mmformer", "dis2.training.plain"),
     "magic": Method("dis2.models.rivals.magic", "dis2.training.magic"),
     "sgma": Method("dis2.models.rivals.sgma", "dis2.training.sgma"),
-    "paper": Method("dis2.models.paper.network", "dis2.training.paper", sensors=2, one_size=True),
+    "paper": Method("dis2.models.paper.network", "dis2.training.paper", sensors=2, whole_batch=True, one_size=True),
     "specialist": Method("dis2.models.rivals.specialist", "dis2.training.teacher", specialists=True),
 }
 

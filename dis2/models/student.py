@@ -17,6 +17,7 @@ class Network(teacher.Network):
 
     def __init__(self, sensors: dict[str, int], classes: int, settings: ModelSettings):
         super().__init__(sensors, classes, settings)
+        self.certainty = settings.certainty
         self.compensation: Compensations | NoCompensation = (
             Compensations(self.sensors, settings.width, settings.fused_levels, settings.certainty)
             if settings.compensation

@@ -23,6 +23,8 @@ class Network(nn.Module):
 
     adaptive = False
     """Do slots and class queries know that a sensor is gone?"""
+    certainty = False
+    """Does it say how sure it is of what fills a slot?"""
 
     def __init__(self, sensors: dict[str, int], classes: int, settings: ModelSettings):
         super().__init__()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from dis2.processes import Crew, spawned
 from dis2.tiles.augment import Draw, Sample
@@ -18,8 +19,13 @@ Tiles = Iterator[list[Sample]]
 
 
 @contextmanager
-def reading(scenes: Scenes, groups: Iterable[Group], size: int = 0, workers: int = 0) -> Iterator[Tiles]:
-    """The tiles of each group, padded to a size, while the next ones are read. What is read is decided by this process alone."""
+def reading(
+    scenes: Scenes, groups: Iterable[Group], size: int = 0, workers: int = 0, ready: Callable[[list[Sample]], Any] = list
+) -> Iterator[Iterator[Any]]:
+    """The tiles of each group, padded to a size and made ready as wanted, while the next ones are.
+
+    What is read is decided by this process alone, which also makes it ready.
+    """
     with ExitStack() as stack:
         if workers and not scenes.in_memory:
             groups = iter(groups)
@@ -30,7 +36,7 @@ def reading(scenes: Scenes, groups: Iterable[Group], size: int = 0, workers: int
             tiles = _in_turn(crew, chain([first] if first else [], groups))
         else:
             tiles = map(_reader(scenes, size), groups)
-        yield _one_ahead(tiles, stack.enter_context(ThreadPoolExecutor(1)))
+        yield _one_ahead(map(ready, tiles), stack.enter_context(ThreadPoolExecutor(1)))
 
 
 def _reader(scenes: Scenes, size: int) -> Callable[[Group], list[Sample]]:
@@ -53,7 +59,7 @@ def _in_turn(crew: Crew, groups: Iterable[Group]) -> Tiles:
     yield from (crew.take(member) for member in members if member.given)
 
 
-def _one_ahead(tiles: Tiles, thread: ThreadPoolExecutor) -> Tiles:
+def _one_ahead(tiles: Iterator[Any], thread: ThreadPoolExecutor) -> Iterator[Any]:
     upcoming = thread.submit(next, tiles, None)
     while (found := upcoming.result()) is not None:
         upcoming = thread.submit(next, tiles, None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import numpy as np
@@ -121,6 +121,10 @@ class Store:
     @property
     def sensors(self) -> tuple[str, ...]:
         return tuple(self.bands)
+
+    def unit(self, sensor: str) -> str | None:
+        """The unit of a sensor's values, as far as the config or its files tell."""
+        return cast("str | None", self.group[sensor].attrs.get("units"))
 
     def dtype(self, sensor: str) -> np.dtype:
         """The type of a sensor's values."""

@@ -46,7 +46,7 @@ class Objective(plain.Objective):
         strength = ramp(batch.progress)
         trust = trusted(told.logits, batch.labels) * whole.view(-1, 1, 1, 1)
         distilled = {
-            "compensation": self._compensation(prediction, taught, encoded, available, network.compensation.certainty),
+            "compensation": self._compensation(prediction, taught, encoded, available, network.certainty),
             "features": strength * _features(prediction, told, trust),
             "logits": _logits(prediction, told, trust, len(views)),
             "disentanglement": self._disentanglement(prediction.features.offers, encoded, taught, available),

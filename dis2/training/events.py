@@ -14,6 +14,8 @@ class Events:
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
+        self.first = 1
+        """The step that comes next: what was written of it, and of later ones, before a training was killed does not count."""
         self.writer: Any = None
 
     def __enter__(self) -> Events:
@@ -24,7 +26,7 @@ class Events:
                 raise UserError(
                     "training.tensorboard: true: tensorboard is not installed; `pip install tensorboard`, or set it to false"
                 ) from None
-            self.writer = SummaryWriter(str(self.folder))
+            self.writer = SummaryWriter(str(self.folder), purge_step=self.first)
         return self
 
     def __exit__(self, *_: object) -> None:

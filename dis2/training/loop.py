@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Loop:
         for method in ("encode", "decode"):
             if hasattr(self.network, method):
                 network.mark_forward_method(method)
+        self.events.first = state.step + 1
         with self.events:
             self._go(network, optimiser, state)
         self.network.load_state_dict(state.tensors["best"])
@@ -95,13 +97,13 @@ class Loop:
                 while state.step < self.steps and not self._enough(state):
                     started = time.monotonic()
                     try:
-                        samples = next(tiles)
+                        parts = next(tiles)
                     except UserError:
                         if not stop:  # the signal that asks to stop ends processes that read
                             raise
                     else:
                         state.waited += time.monotonic() - started
-                        self._step(network, optimiser, state, samples)
+                        self._step(network, optimiser, state, parts)
                         state.seconds += time.monotonic() - started
                         progress.update(size)
                         progress.set_postfix(self._told(state), refresh=False)
@@ -109,6 +111,7 @@ class Loop:
                     if stopped or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
                     if stopped:
+                        self.fabric.barrier()  # the first process to leave ends the others, which may be saving
                         self._say(f"stopped by signal {signal.SIGTERM:d} after step {state.step}; run again to {again}")
                         raise Interrupted(143)
         finally:
@@ -130,10 +133,10 @@ class Loop:
         late = state.step - state.best.get("step", state.step)
         return any_of(self.fabric, late >= self.settings.patience * self.settings.validate_every)
 
-    def _step(self, network: Any, optimiser: Any, state: State, samples: Sequence[Sample]) -> None:
+    def _step(self, network: Any, optimiser: Any, state: State, parts: Sequence[Batch]) -> None:
         """One step: forward, backward, the averaged weights, and now and then a validation."""
         rate = self._set_rate(optimiser, state.step)
-        terms = self._gradients(network, state, samples)
+        terms = self._gradients(network, state, parts)
         norm = self.fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
         if not math.isfinite(terms["loss"]) or not torch.isfinite(norm):  # type: ignore[arg-type]
             named = ", ".join(f"{name} {term:.3g}" for name, term in terms.items() if name != "loss")
@@ -150,19 +153,16 @@ class Loop:
             self._validate(state, line)
         self.events.write(line)
 
-    def _gradients(self, network: Any, state: State, samples: Sequence[Sample]) -> dict[str, float]:
+    def _gradients(self, network: Any, state: State, parts: Sequence[Batch]) -> dict[str, float]:
         """Backward through this device's samples, in parts where memory asks for it; the loss and its terms of all devices."""
-        parts = self.settings.accumulate
-        size = len(samples) // parts
-        first = state.step * self.settings.batch + self.fabric.global_rank * len(samples)
         names, found = [], []
-        for part in range(parts):
-            batch = self._batch(samples[part * size : (part + 1) * size], first + part * size, state)
-            with self.fabric.no_backward_sync(network, enabled=part < parts - 1):
+        for part, batch in enumerate(parts, 1):
+            batch.scores = state.scores
+            with self.fabric.no_backward_sync(network, enabled=part < len(parts)):
                 with self.fabric.autocast():
                     terms = self.objective.terms(network, batch)
                 loss = self.objective.total(terms, self.network.parameters())
-                self.fabric.backward(loss / parts)
+                self.fabric.backward(loss / len(parts))
             names = ["loss", *terms]
             found.append(torch.stack([loss.detach(), *(term.detach() for term in terms.values())]).float())
         mean = mean_over(self.fabric, torch.stack(found).mean(0))
@@ -170,6 +170,7 @@ class Loop:
 
     def _validate(self, state: State, line: dict[str, Any]) -> None:
         """Scores the averaged weights and keeps the best ones."""
+        started = time.monotonic()
         raw = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         averaged = state.tensors["average"] if self.settings.ema else raw
         self.network.load_state_dict(averaged)
@@ -180,6 +181,7 @@ class Loop:
             state.best = {"step": state.step, "mean_miou": mean, "validation": state.scores}
             state.tensors["best"] = {k: v.detach().clone() for k, v in averaged.items()}
         self.network.load_state_dict(raw)
+        state.scoring += time.monotonic() - started
 
     def _average(self, state: State) -> None:
         """Moves the averaged weights a little towards the current ones; faster at the beginning."""
@@ -195,10 +197,11 @@ class Loop:
         state.tensors["optimiser"] = optimiser_tensors(optimiser)
         save_state(self.state_folder, self.key, state)
 
-    def _tiles(self, step: int) -> AbstractContextManager[Iterator[list[Sample]]]:
-        """The tiles of this step and of all that follow, read ahead."""
-        groups = (self._draws(step) for step in range(step, self.steps))
-        return reading(self.sampler.scenes, groups, self.sampler.size, self.settings.workers)
+    def _tiles(self, step: int) -> AbstractContextManager[Iterator[list[Batch]]]:
+        """The tiles of this step and of all that follow, read and brought to the device ahead."""
+        steps, groups = count(step), (self._draws(step) for step in range(step, self.steps))
+        ready = lambda samples: self._batches(samples, next(steps))  # noqa: E731
+        return reading(self.sampler.scenes, groups, self.sampler.size, self.settings.workers, ready)
 
     def _draws(self, step: int) -> list[Draw]:
         """Which tiles this device takes of a step's: the same whenever and wherever they are read."""
@@ -207,15 +210,21 @@ class Loop:
         mine = self.settings.batch // self.fabric.world_size
         return drawn[self.fabric.global_rank * mine :][:mine]
 
-    def _batch(self, samples: Sequence[Sample], first: int, state: State) -> Batch:
+    def _batches(self, samples: Sequence[Sample], step: int) -> list[Batch]:
+        """This device's samples of a step, in as many parts as it works through."""
+        size = len(samples) // self.settings.accumulate
+        first = step * self.settings.batch + self.fabric.global_rank * len(samples)
+        return [self._batch(samples[at : at + size], first + at, step) for at in range(0, len(samples), size)]
+
+    def _batch(self, samples: Sequence[Sample], first: int, step: int) -> Batch:
         """Samples as they are shown; what is drawn for each depends on its place in the training, and not on its neighbours."""
         turns = np.arange(first, first + len(samples))
         seeds = [hash_seed(self.seed, int(turn)) for turn in turns]
         images, valid, labels = prepared(samples, self.statistics, self.fabric.device)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         images = photometric(images, self.settings.photometric, self.speckle, self.statistics, generators)
-        rng, draws = np.random.default_rng([self.seed, state.step, 1]), [np.random.default_rng(seed) for seed in seeds]
-        return Batch(images, valid, labels, turns, state.step / self.steps, rng, draws, state.scores)
+        rng, draws = np.random.default_rng([self.seed, step, 1]), [np.random.default_rng(seed) for seed in seeds]
+        return Batch(images, valid, labels, turns, step / self.steps, rng, draws, even=self.settings.even_views)
 
     def _set_rate(self, optimiser: Any, step: int) -> float:
         """Linear warm-up, then a cosine to zero over all steps."""

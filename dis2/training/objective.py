@@ -35,6 +35,8 @@ class Batch:
     """Each sample's own."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """The last validation, by combination."""
+    even: float = 0.5
+    """How even combinations are drawn, whatever they score."""
 
     @property
     def there(self) -> np.ndarray:

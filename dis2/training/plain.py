@@ -11,4 +11,4 @@ class Objective(objective.Objective):
     """Plain segmentation of everything that is there, a single sensor and another subset."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return three_views(batch.there, self.sensors, batch.turns, batch.scores, batch.draws)
+        return three_views(batch.there, self.sensors, batch.turns, batch.scores, batch.even, batch.draws)

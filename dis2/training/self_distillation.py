@@ -17,7 +17,7 @@ class Objective(objective.Objective):
     learns_unlabelled = True
 
     def views(self, batch: Batch) -> np.ndarray:
-        return three_views(batch.there, self.sensors, batch.turns, batch.scores, batch.draws)
+        return three_views(batch.there, self.sensors, batch.turns, batch.scores, batch.even, batch.draws)
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         views = self.views(batch)

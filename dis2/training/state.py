@@ -35,10 +35,12 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     waited: float = 0.0
-    """seconds of these in which no tile was ready"""
+    """seconds of these in which no tiles were ready"""
+    scoring: float = 0.0
+    """seconds of these that validations took"""
 
 
-TOLD = ("step", "scores", "best", "history", "seconds", "waited")
+TOLD = ("step", "scores", "best", "history", "seconds", "waited", "scoring")
 """What a state says in its JSON; the rest are tensors."""
 
 

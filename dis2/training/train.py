@@ -71,9 +71,12 @@ def train(
         check_writable(out / CARD)
         if state:
             check_folder(state)
-    torch.set_num_threads(settings.threads)
-    fabric = started(settings.devices)
     way = method_of(method)
+    if way.whole_batch and settings.devices * settings.accumulate > 1:
+        parts = f"training.devices x accumulate: {settings.devices * settings.accumulate}"
+        raise UserError(f"{parts}: {method} looks at the whole batch at once, in its losses and norms; set both to 1")
+    fabric = started(settings.devices)
+    torch.set_num_threads(settings.threads)  # only now: a start with several processes sets it, too
     told = _statistics(statistics, data, tiles)
     if unknown := settings.speckle.keys() - data.sensors.keys():
         raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
@@ -82,7 +85,7 @@ def train(
             f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
         )
     data = _shown(data, method, way, combination)
-    sensors, speckle = {sensor: spec.channels for sensor, spec in data.sensors.items()}, _speckle(settings, data)
+    sensors = {sensor: spec.channels for sensor, spec in data.sensors.items()}
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
@@ -91,7 +94,7 @@ def train(
     before = _origin(origin, method, data, model) if origin else None
     if before:
         told["sensors"] = before.card.statistics  # it knows its sensors by these
-    guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
+    guide = _teacher(teacher, data, model, told["sensors"], tiles) if way.teacher and (teacher or not before) else None
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
@@ -103,6 +106,7 @@ def train(
     with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
         scorer, windows = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
+    speckle = _speckle(settings, scenes)
     provenance = _provenance(way, scenes, tiles, data, teacher, origin)
     same = [
         settings.model_dump(exclude={*INDIFFERENT}),
@@ -111,6 +115,7 @@ def train(
         list(sensors),
         list(data.classes),
         told,
+        torch.__version__,
         [list(scenes.stores), list(data.scenes_of("validation"))],
         speckle,
     ]
@@ -189,8 +194,8 @@ def _steps(settings: TrainingSettings, way: Method) -> int:
     return settings.student_steps + (0 if way.teacher else settings.teacher_steps)
 
 
-def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: dict[str, Any]) -> nn.Module:
-    """The trained network to start from, if it is a teacher of the same data and size."""
+def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: dict[str, Any], tiles: Path) -> nn.Module:
+    """The trained network to start from, if it is a teacher of the same data, labels and size."""
     if folder is None:
         raise UserError("--teacher: missing; this method starts from a trained teacher")
     guide = load(folder)
@@ -203,6 +208,12 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
         raise UserError(f"{folder}: model: the teacher has {size}, the config {model}; train it again")
     if card.statistics != statistics:
         raise UserError(f"{folder}: statistics: the teacher was trained with others than --statistics gives; train it again")
+    if (share := card.training.get("labels")) != data.split.labels:
+        raise UserError(f"{folder}: data.split.labels: the teacher has {share}, the config {data.split.labels}; train it again")
+    for store in (store_path(tiles, scene) for scene in data.scenes_of("train", "validation")):
+        found = digest_of(store)
+        if card.provenance["data"].get(store.stem, found) != found:
+            raise UserError(f"{folder}: the teacher was trained before {store} was cut as it is; train it again")
     return guide.network
 
 
@@ -227,14 +238,17 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Mode
     return found
 
 
-def _speckle(settings: TrainingSettings, data: Data) -> dict[str, tuple[float, bool]]:
+def _speckle(settings: TrainingSettings, scenes: Scenes) -> dict[str, tuple[float, bool]]:
     """The sensors that are seen through speckle: looks, and are their values decibels?"""
-    scalings = {sensor: spec.scaling for sensor, spec in data.sensors.items()}
-    return {
-        sensor: (looks, bool(scalings[sensor].decibels) or scalings[sensor].unit == "dB")
-        for sensor, looks in settings.speckle.items()
-        if sensor in scalings
-    }
+    sensors = scenes.data.sensors
+    return {it: (looks, _in_decibels(it, scenes)) for it, looks in settings.speckle.items() if it in sensors}
+
+
+def _in_decibels(sensor: str, scenes: Scenes) -> bool:
+    """Whether the config says so, or the files did when they were cut."""
+    told = scenes.data.sensors[sensor].scaling
+    units = {told.unit, *(it.unit(sensor) for it in scenes.stores.values() if sensor in it.bands)}
+    return bool(told.decibels) or "dB" in units
 
 
 def _provenance(
@@ -295,7 +309,7 @@ def _card(
             "best_step": done.best["step"],
             "seconds": round(seconds, 1),
             "tiles_per_second": round(done.step * settings.batch / seconds, 2),
-            "waiting": round(done.waited / seconds, 3),
+            "waiting": round(done.waited / max(seconds - done.scoring, 1e-9), 3),
             "peak_memory_mb": round(memory / 2**20),
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "threads": settings.threads,
@@ -315,7 +329,7 @@ def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
     print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {done.step})", file=sys.stderr)
     if (waiting := card.training["waiting"]) > WAITING:
         print(
-            f"{name}: {100 * waiting:.0f} % of the time no tile was ready: reading is the bottleneck; raise training.cache_mb"
+            f"{name}: {100 * waiting:.0f} % of the time no tiles were ready: reading is the bottleneck; raise training.cache_mb"
             " so that the scenes fit, or training.workers",
             file=sys.stderr,
         )

@@ -18,17 +18,17 @@ Turns = NDArray[np.integer]
 Draws = Sequence[np.random.Generator]
 """The generator of each sample of a batch."""
 
-FLOOR = 0.5
-"""No combination is drawn less often than this share of an even draw."""
-
 
 def three_views(
-    there: Availability, sensors: tuple[str, ...], turns: Turns, scores: Mapping[str, float], draws: Draws
+    there: Availability, sensors: tuple[str, ...], turns: Turns, scores: Mapping[str, float], even: float, draws: Draws
 ) -> Availability:
-    """Everything that is there, one single sensor (in turn), and one other subset (worse ones more often): [3, B, N]."""
+    """Everything that is there, one single sensor (in turn), and one other subset: [3, B, N].
+
+    Subsets that score worse are drawn more often, but none less than this share of an even draw.
+    """
     singles = turns % len(sensors)
     single = np.eye(len(sensors), dtype=bool)[singles]
-    other = _other_subset(singles, sensors, scores, draws)
+    other = _other_subset(singles, sensors, scores, even, draws)
     return np.stack([there, _within(there, single), _within(there, other)])
 
 
@@ -56,13 +56,15 @@ def drawn_views(there: Availability, sensors: tuple[str, ...], views: int, draws
     return np.stack([_within(there, view) for view in drawn])
 
 
-def _other_subset(singles: Turns, sensors: tuple[str, ...], scores: Mapping[str, float], draws: Draws) -> Availability:
+def _other_subset(
+    singles: Turns, sensors: tuple[str, ...], scores: Mapping[str, float], even: float, draws: Draws
+) -> Availability:
     """For each sample a subset other than all sensors and its single one: the more often, the more it lacks to the best one."""
     subsets = [subset for subset in combinations(sensors) if len(subset) < len(sensors)]
     known = np.array([scores.get(name_of(subset), 0.0) for subset in subsets])
     lack = known.max() - known
-    even = np.full(len(subsets), 1 / len(subsets))
-    chance = FLOOR * even + (1 - FLOOR) * (lack / lack.sum() if lack.sum() > 0 else even)
+    alike = np.full(len(subsets), 1 / len(subsets))
+    chance = even * alike + (1 - even) * (lack / lack.sum() if lack.sum() > 0 else alike)
     drawn = []
     for single, rng in zip(singles, draws, strict=True):
         other = chance * [subset != (sensors[single],) for subset in subsets]

@@ -107,8 +107,20 @@ WRONG = {
         "data.scenes.north: give either sensors (with labels) or chips",
     ),
     "no labels": (
-        mine(data__scenes__north__labels=None),
-        "data.scenes.north.labels: missing; a scene that trains or tests has labels",
+        mine(data__scenes__south__labels=None),
+        "data.scenes.south.labels: missing; a scene that validates or tests has labels",
+    ),
+    "no labels to learn from": (
+        mine(data__scenes__west={"split": "train", "sensors": {"eye": "w.tif"}}),
+        "data.scenes.west.labels: missing; a scene that trains has labels, or `training: {unlabelled: 0.3}` to learn from such",
+    ),
+    "no labels for the teacher": (
+        mine(
+            data__scenes__north__labels=None,
+            data__scenes__west={"split": "train", "sensors": {"eye": "w.tif"}, "labels": "l.tif"},
+            training={"unlabelled": 0.3, "distillation": True},
+        ),
+        "data.scenes: no training scene has labels and every sensor, which the teacher needs; add one",
     ),
     "split of a scene": (
         mine(data__scenes__north__split="training"),
@@ -118,7 +130,7 @@ WRONG = {
     "no scene": (mine(data__scenes={}), "data.scenes: empty; list at least one scene"),
     "teacher without a sensor": (
         mine(data__scenes__north__sensors={"eye": "a.tif"}),
-        "data.scenes: no training scene has every sensor, which the teacher needs; add one",
+        "data.scenes: no training scene has labels and every sensor, which the teacher needs; add one",
     ),
     "split of a scene beside blocks": (
         mine(data__split={"by": "block"}),

@@ -169,6 +169,18 @@ def test_unlabelled_tiles_are_drawn_where_every_sensor_measured_and_only_as_ofte
         assert abs(len(unlabelled) / 400 - share) < 0.08
 
 
+def test_scenes_without_any_label_are_drawn_from_where_tiles_without_labels_are_asked_for(tmp_path):
+    store(tmp_path, "fen", images_of(SIDE, SIDE), labels_of())
+    store(tmp_path, "bog", images_of(SIDE, SIDE), None)
+    bare = {key: value for key, value in SCENE.items() if key != "labels"}
+    data = data_of({"fen": SCENE | {"split": "train"}, "bog": bare | {"split": "train"}})
+    scenes = Scenes(data, tmp_path, "train")
+    for share in (0.0, 0.5):
+        sampler = Sampler(scenes, 16, whole_only=False, unlabelled=share)
+        drawn = [sampler.place(RNG(i)).scene for i in range(400)]
+        assert abs(drawn.count("bog") / 400 - share / 2) < 0.08
+
+
 def test_cells_that_may_be_drawn_are_the_same_in_memory_and_from_the_store_and_show_none_of_another_split(tmp_path):
     data = data_of({"fen": SCENE}, split={"by": "block", "size": 24, "gap": 6})
     store(tmp_path, "fen", images_of(SIDE, SIDE), labels_of())

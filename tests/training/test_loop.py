@@ -1,6 +1,7 @@
 """The loop: the same bits from the same seed, whenever and however often it was killed."""
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -8,20 +9,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from dis2 import progress
+from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.models.files import build
 from dis2.models.registry import method_of
 from dis2.tiles.dataset import Scenes
-from dis2.training import curves
+from dis2.training import curves, devices, plain
 from dis2.training import loop as module
 from dis2.training import train as train_module
 from dis2.training.loop import Interrupted, Loop, hash_seed
@@ -53,6 +59,23 @@ def at_step(monkeypatch, step, action):
         return before(self, optimiser, now)
 
     monkeypatch.setattr(Loop, "_set_rate", rate)
+
+
+@pytest.fixture
+def at_steps():
+    """Calls what it is given with the optimiser, before or after each of its steps."""
+    handles = []
+    yield lambda register, action: handles.append(register(lambda optimiser, *_: action(optimiser)))
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The networks that are trained."""
+    networks, build = [], train_module.build
+    monkeypatch.setattr(train_module, "build", lambda *told: networks.append(build(*told)) or networks[-1])
+    return networks
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -121,14 +144,17 @@ def test_workers_and_caches_change_no_bit_and_a_training_goes_on_with_others(how
     assert same(tmp_path / "out", model("teacher")) and not (tmp_path / "state").exists()
 
 
-def test_a_stop_that_ends_the_readers_too_still_keeps_the_state(tiles, model, tmp_path, monkeypatch):
-    """A scheduler tells all processes of a job to stop."""
+def test_readers_do_not_answer_when_a_scheduler_tells_all_processes_to_stop_and_the_state_is_kept(
+    tiles, model, tmp_path, monkeypatch
+):
     arguments = tiles, "teacher", tmp_path / "out", None, tmp_path / "state"
 
     def stop():
-        for child in multiprocessing.active_children():
-            child.terminate()
-            child.join()
+        readers = multiprocessing.active_children()
+        for reader in readers:
+            reader.terminate()
+            reader.join(0.2)
+        assert readers and all(reader.is_alive() for reader in readers)
         signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
@@ -224,10 +250,54 @@ def test_a_loss_that_is_not_finite_is_one_clear_line(tiles, tmp_path, monkeypatc
     assert "\n" not in str(error.value)
 
 
-def test_the_rate_warms_up_linearly_and_falls_to_zero_by_a_cosine_and_inherited_parts_learn_slower(tiles, teacher, tmp_path):
+def test_the_rate_warms_up_linearly_and_falls_to_zero_by_a_cosine(tiles, teacher, tmp_path):
     out = trained(tiles, "dis2", tmp_path / "out", teacher, warmup=1 / 3, learning_rate=0.01)
     rates = [line["learning_rate"] for line in history(out)]
     np.testing.assert_allclose(rates, [0.005, 0.01, *(0.005 * (1 + np.cos(np.pi * i / 4)) for i in range(4))])
+
+
+def test_inherited_parameters_learn_at_their_share_of_the_rate_and_only_weights_of_several_dimensions_decay(
+    tiles, teacher, tmp_path, built, at_steps
+):
+    """In the only step the rate is the config's."""
+    found, inherited = {}, load_file(teacher / "weights.safetensors").keys()
+
+    def see(optimiser):
+        groups = [(p, group["lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]]
+        found.update({id(p): told for p, *told in groups})
+
+    at_steps(register_optimizer_step_pre_hook, see)
+    wanted = {"learning_rate": 1 / 64, "inherited_rate": 1 / 4, "weight_decay": 1 / 2}
+    trained(tiles, "dis2", tmp_path, teacher, student_steps=1, **wanted)
+    told = {name: (found[id(p)], p.dim()) for name, p in built[0].named_parameters()}
+    assert told == {n: ([1 / 256 if n in inherited else 1 / 64, 1 / 2 if dim > 1 else 0], dim) for n, (_, dim) in told.items()}
+    assert len({tuple(rates) for rates, _ in told.values()}) == 4
+
+
+def test_the_gradient_that_a_step_takes_is_no_longer_than_the_clip(tiles, tmp_path, at_steps):
+    lengths = []
+
+    def see(optimiser):
+        gradients = [p.grad.flatten() for group in optimiser.param_groups for p in group["params"]]
+        lengths.append(torch.cat(gradients).norm().item())
+
+    at_steps(register_optimizer_step_pre_hook, see)
+    for clip in (1e-2, 1e6):
+        trained(tiles, "teacher", tmp_path / str(clip), teacher_steps=2, clip=clip)
+    assert lengths[:2] == pytest.approx([1e-2] * 2, rel=1e-3) and min(lengths[2:]) > 0.1
+
+
+def test_averaged_weights_worked_out_by_hand(tiles, tmp_path, built, at_steps):
+    """The decay is (1 + n) / (10 + n) after n steps, but at most the config's: 2 / 11, 3 / 12, then 0.3 and not 4 / 13."""
+    seen = []
+    for register in (register_optimizer_step_pre_hook, register_optimizer_step_post_hook):
+        at_steps(register, lambda _: seen.append({name: p.detach().clone() for name, p in built[0].named_parameters()}))
+    kept = load_file(trained(tiles, "teacher", tmp_path, teacher_steps=3, ema=0.3) / "weights.safetensors")
+    first, second, third, fourth = seen[0], *seen[1::2]
+    for name in first:
+        once = 2 / 11 * first[name] + 9 / 11 * second[name]
+        twice = 3 / 12 * once + 9 / 12 * third[name]
+        torch.testing.assert_close(kept[name], 0.3 * twice + 0.7 * fourth[name], rtol=1e-5, atol=1e-6)
 
 
 def test_averaging_changes_what_is_kept_and_not_how_it_is_trained(tiles, teacher, tmp_path):
@@ -253,6 +323,84 @@ def test_every_step_names_every_term_of_its_loss_and_their_weighted_sum(tiles, t
         assert line["loss"] == pytest.approx(sum(weight * line[name] for name, weight in weights.items()), rel=1e-5)
 
 
+def test_tiles_are_turned_in_all_eight_ways_and_cover_as_much_ground_as_the_config_asks_for(tiles, tmp_path, monkeypatch):
+    drawn, tile = [], Scenes.tile
+    monkeypatch.setattr(Scenes, "tile", lambda scenes, draw, size: drawn.append(draw) or tile(scenes, draw, size))
+    for zoom in (1.0, 2.0):
+        trained(tiles, "teacher", tmp_path / str(zoom), batch=24, teacher_steps=2, zoom=zoom)
+    assert {draw.way for draw in drawn[:48]} == set(range(8)) == {draw.way for draw in drawn[48:]}
+    sides = [draw.side for draw in drawn]
+    assert set(sides[:48]) == {32} and 16 <= min(sides[48:]) < 20 and 52 < max(sides[48:]) <= 64
+
+
+def test_tiles_are_varied_and_speckled_as_the_config_asks_for(tiles, tmp_path, monkeypatch):
+    shown, photometric = [], module.photometric
+    monkeypatch.setattr(module, "photometric", lambda images, *told: shown.append(told) or photometric(images, *told))
+    trained(tiles, "teacher", tmp_path, teacher_steps=2, photometric=0.3, speckle={"echo": 4, "eye": 2})
+    assert [told[:2] for told in shown] == [(0.3, {"echo": (4.0, False), "eye": (2.0, False)})] * 2
+
+
+def test_a_batch_without_any_label_teaches_by_distillation_alone(tiles, teacher, tmp_path, monkeypatch):
+    def unlabelled(*told):
+        sample = tile(*told)
+        return replace(sample, labels=np.full_like(sample.labels, IGNORE))
+
+    tile = Scenes.tile
+    monkeypatch.setattr(Scenes, "tile", unlabelled)
+    out = trained(tiles, "dis2", tmp_path, teacher, batch=4, student_steps=2)
+    for line in history(out):
+        assert [line[name] for name in ("cross_entropy", "dice", "scales", "auxiliary")] == [0] * 4
+        assert line["compensation"] != 0 < line["logits"] and math.isfinite(line["loss"])
+    assert line["features"] > 0  # they are not ramped in yet in the first step
+    before, after = (load_file(folder / "weights.safetensors") for folder in (teacher, out))
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert any(not torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_the_views_of_a_step_are_told_how_far_it_is_and_what_the_last_validation_said(tiles, tmp_path, monkeypatch):
+    """Tiles are made ready a step ahead, when that validation may not be there yet."""
+    far, drawn, views, three_views = [], [], plain.Objective.views, plain.three_views
+    monkeypatch.setattr(plain.Objective, "views", lambda self, batch: far.append(batch.progress) or views(self, batch))
+    monkeypatch.setattr(plain, "three_views", lambda *told: drawn.append([dict(told[3]), told[4]]) or three_views(*told))
+    wanted = {"student_steps": 3, "teacher_steps": 2, "validate_every": 2, "even_views": 0.7, "accumulate": 2}
+    scores = [line.get("validation") for line in history(trained(tiles, "mmformer", tmp_path, **wanted))]
+    assert scores[1] and scores[3] and scores[1] != scores[3]
+    assert far == pytest.approx(np.repeat([0, 0.2, 0.4, 0.6, 0.8], 2))
+    assert drawn == [[told, 0.7] for told in ({}, scores[1], scores[3]) for _ in range(4)][:10]
+
+
+@pytest.mark.parametrize(
+    ("method", "distillation"), [("teacher", False), ("dis2", True), ("dis2", False), ("mmformer", False), ("sgma", False)]
+)
+def test_a_step_in_bfloat16_is_finite_and_its_losses_are_of_float32(
+    method, distillation, tiles, teacher, tmp_path, monkeypatch, at_steps
+):
+    """As on GPUs that have it. A loss or gradient that is not finite would end the training, too."""
+    logits, learned, cross_entropy = [], [], F.cross_entropy
+
+    def seen(x, *told, **more):
+        logits.append((x.dtype, torch.is_autocast_enabled(x.device.type)))
+        return cross_entropy(x, *told, **more)
+
+    monkeypatch.setattr(F, "cross_entropy", seen)
+    monkeypatch.setattr(devices, "precision", lambda: "bf16-mixed")
+    at_steps(register_optimizer_step_pre_hook, lambda it: learned.extend(p.grad for g in it.param_groups for p in g["params"]))
+    wanted = {"teacher_steps": 1, "student_steps": 1, "distillation": distillation}
+    lines = history(trained(tiles, method, tmp_path, guide(method, teacher), **wanted))
+    assert set(logits) == {(torch.float32, True)} and all(math.isfinite(line["loss"]) for line in lines)
+    assert learned and all(x.dtype == torch.float32 and x.isfinite().all() for x in learned)
+
+
+def test_the_bar_says_the_step_with_its_loss_and_the_best_validation(tiles, tmp_path, monkeypatch, capsys):
+    scores = iter([0.5, 0.25])
+    monkeypatch.setattr(train_module, "mious", lambda counts: {"eye": next(scores)})
+    monkeypatch.setattr(progress, "SECONDS", 0)
+    lines = history(trained(tiles, "teacher", tmp_path))
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train:")]
+    assert any(f"step=1, loss={lines[0]['loss']:.3f}, mIoU=nan]" in line for line in said)
+    assert f"step=6, loss={lines[5]['loss']:.3f}, mIoU=0.500]" in said[-1]
+
+
 def test_seeds_of_different_parts_differ_and_fit_a_generator():
     seeds = {hash_seed(seed, step) for seed in range(20) for step in range(20)}
     assert len(seeds) == 400 and all(0 <= seed < 2**63 for seed in seeds)
@@ -274,11 +422,11 @@ def close(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dis2", "sensor-dropout"])
-def test_two_processes_train_as_one_with_the_same_batch(method, tiles, teacher, tmp_path):
+@pytest.mark.parametrize(("method", "parts"), [("dis2", 1), ("sensor-dropout", 1), ("dis2", 2)])
+def test_two_processes_train_as_one_with_the_same_batch(method, parts, tiles, teacher, tmp_path):
     wanted = {"batch": 4, "student_steps": 3, "teacher_steps": 1, "validate_every": 2, "photometric": 0.1}
     one = trained(tiles, method, tmp_path / "one", guide(method, teacher), **wanted)
-    told = {"data": data(), "model": MODEL, "training": settings(**wanted, devices=2)}
+    told = {"data": data(), "model": MODEL, "training": settings(**wanted, devices=2, accumulate=parts)}
     written = json.dumps({name: section.model_dump(mode="json") for name, section in told.items()})
     command = [sys.executable, "-m", "dis2", "train", method, "--settings", written, "--seed", "3", "--tiles", tiles]
     command += ["--statistics", tiles / "statistics.json", "--out", tmp_path / "two", "--state", tmp_path / "state"]
@@ -307,4 +455,4 @@ def test_time_without_a_tile_is_counted_and_said(tiles, tmp_path, monkeypatch, c
     monkeypatch.setattr(Scenes, "tile", lambda *arguments: time.sleep(0.2) or tile(*arguments))
     out = trained(tiles, "teacher", tmp_path)
     assert json.loads((out / "model.json").read_text())["training"]["waiting"] > 0.05
-    assert "no tile was ready: reading is the bottleneck" in capsys.readouterr().err
+    assert "no tiles were ready: reading is the bottleneck" in capsys.readouterr().err

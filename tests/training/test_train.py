@@ -1,6 +1,8 @@
 """The training stage: what it writes, what it must not read, and what it refuses."""
 
+import platform
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -8,19 +10,22 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from dis2 import load
+from dis2 import __version__, load
 from dis2.config.data import Sensor
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.models.files import read_card
 from dis2.models.registry import method_of
 from dis2.raster.grid import Window
+from dis2.tiles.dataset import Scenes
 from dis2.tiles.split import in_split
 from dis2.tiles.statistics import statistics
+from dis2.tiles.store import store_path
+from dis2.training import train as module
 from dis2.training.curves import draw
 from dis2.training.loop import Loop
-from dis2.training.train import _speckle, _steps
-from tests.training.tiny import CLASSES, MODEL, SENSORS, SIZE, data, history, scene, settings, trained, unchanged, write
+from dis2.training.train import _revision, _speckle, _steps
+from tests.training.tiny import CLASSES, MODEL, SCENES, SENSORS, SIZE, data, history, scene, settings, trained, unchanged, write
 
 
 def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, model):
@@ -36,6 +41,28 @@ def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, mod
     assert {"seconds", "tiles_per_second", "peak_memory_mb", "device", "threads"} <= set(card.training)
     assert set(card.provenance["data"]) == {"ant", "bee", "cat"} and card.provenance["teacher"]
     assert set(card.provenance) == {"code", "data", "origin", "teacher", "versions", "revision"}
+    versions = {"dis2": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    assert card.provenance["versions"] == versions
+    assert card.training["peak_memory_mb"] > (50 if card.training["device"] == "cpu" else 0)  # with Python and PyTorch
+
+
+def test_the_revision_is_that_of_the_source_and_says_if_it_was_changed_since(needs, tmp_path, monkeypatch):
+    def git(*told):
+        command = [needs("git", "install git"), "-c", "user.name=it", "-c", "user.email=it@example.org", *told]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    source = tmp_path / "train.py"
+    source.write_text("one")
+    monkeypatch.setattr(module, "__file__", str(source))
+    assert _revision() is None
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one", "--no-gpg-sign")
+    revision = git("rev-parse", "HEAD")[:12]
+    assert _revision() == revision
+    git("tag", "a-name", "-m", "which", "--no-sign")
+    source.write_text("two")
+    assert _revision() == f"{revision}-dirty"
 
 
 def test_a_teacher_s_card_tells_nothing_of_the_student_s_training(model):
@@ -97,6 +124,21 @@ def test_scenes_that_lack_a_sensor_of_a_specialist_are_not_drawn_for_it(tiles, t
         with pytest.raises(UserError, match="enough"):
             trained(tiles, "specialist", tmp_path, combination=combination)
     assert drawn == [["ant", "bee"], ["ant"]]
+
+
+@pytest.mark.parametrize(
+    ("method", "distillation", "share"),
+    [("dis2", True, 0.4), ("dis2", False, 0.0), ("singles+sd", False, 0.4), ("teacher", True, 0.0), ("unet", True, 0.0)],
+)
+def test_tiles_without_labels_are_drawn_for_methods_that_learn_from_them_alone(
+    method, distillation, share, tiles, teacher, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(Loop, "run", lambda loop: drawn.append(loop.sampler) or (_ for _ in ()).throw(UserError("enough")))
+    guide = teacher if method_of(method).teacher else None
+    with pytest.raises(UserError, match="enough"):
+        trained(tiles, method, tmp_path, guide, unlabelled=0.4, distillation=distillation)
+    assert drawn[0].unlabelled == share and bool(len(drawn[0].whole)) == bool(share)
 
 
 def test_test_pixels_are_not_read(tiles, model, teacher, tmp_path):
@@ -250,6 +292,30 @@ def test_a_model_that_does_not_fit_is_not_gone_on_from(method, changes, said, ti
         trained(tiles, method, tmp_path / "out", origin=model("dis2"), **changes)
 
 
+def test_a_teacher_of_more_labels_is_refused(tiles, teacher, tmp_path):
+    fewer = data(split={"labels": 0.5})
+    told = read_json(tiles / "statistics.json") | {"split": fewer.split.model_dump(mode="json")}
+    here = shutil.copytree(tiles, tmp_path / "tiles")
+    write_json(here / "statistics.json", told)
+    with pytest.raises(UserError, match=r"data.split.labels: the teacher has 1.0, the config 0.5; train it again"):
+        trained(here, "dis2", tmp_path / "out", teacher, data=fewer)
+
+
+def test_a_teacher_of_other_labels_on_the_same_pixels_is_refused(tiles, teacher, tmp_path):
+    here = shutil.copytree(tiles, tmp_path / "tiles")
+    images, valid, labels = scene("ant", list(SCENES).index("ant"))
+    shutil.rmtree(store_path(here, "ant"))
+    write(here, "ant", images, valid, labels[::-1])
+    with pytest.raises(UserError, match="the teacher was trained before .*ant.zarr was cut as it is; train it again"):
+        trained(unchanged(here), "dis2", tmp_path / "out", teacher)
+
+
+@pytest.mark.parametrize("parts", [{"accumulate": 2}, {"devices": 2}])
+def test_a_method_that_looks_at_the_whole_batch_is_not_trained_in_parts(parts, tiles, tmp_path):
+    with pytest.raises(UserError, match="training.devices x accumulate: 2: paper looks at the whole batch at once"):
+        trained(tiles, "paper", tmp_path, **parts)
+
+
 def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
     with pytest.raises(UserError, match=r"training.speckle.radar: not one of the sensors \(eye, echo, relief\)"):
         trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
@@ -268,9 +334,23 @@ def test_speckle_of_relative_values_is_one_line(tiles, tmp_path):
         trained(tiles, "teacher", tmp_path, data=told, speckle={"echo": 4})
 
 
-def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set():
+def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set(tiles):
     for told in list(SENSORS), list(reversed(SENSORS)):
-        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), data())) == told
+        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), Scenes(data(), tiles, "train"))) == told
+
+
+@pytest.mark.parametrize(("scaling", "decibels"), [({}, False), ({"unit": "dB"}, True), ({"decibels": "power"}, True)])
+def test_speckle_is_that_of_decibels_where_the_config_says_so(scaling, decibels, tiles):
+    sensors = data().sensors | {"echo": Sensor(bands=2, scaling=scaling)}
+    scenes = Scenes(data().model_copy(update={"sensors": sensors}), tiles, "train")
+    assert _speckle(settings(speckle={"echo": 4}), scenes) == {"echo": (4.0, decibels)}
+
+
+@pytest.mark.parametrize(("unit", "decibels"), [(None, False), ("m", False), ("dB", True)])
+def test_speckle_is_that_of_decibels_where_the_files_say_so(unit, decibels, tmp_path):
+    for seed, name in enumerate(SCENES):
+        write(tmp_path, name, *scene(name, seed), units={"echo": unit} if unit else {})
+    assert _speckle(settings(speckle={"echo": 4}), Scenes(data(), tmp_path, "train")) == {"echo": (4.0, decibels)}
 
 
 def test_speckle_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dis2.combinations import availability, combinations, name_of
-from dis2.training.views import FLOOR, drawn_views, dropped_views, single_views, three_views
+from dis2.training.views import drawn_views, dropped_views, single_views, three_views
 
 
 def generators(count, seed=0):
@@ -24,7 +24,7 @@ there = st.integers(2, 5).flatmap(lambda n: arrays(bool, st.tuples(st.integers(1
 def test_views_show_only_what_is_there_and_something_where_there_is_anything(there, step, seed):
     sensors, draws, turns = NAMES[: there.shape[1]], generators(len(there), seed), step + np.arange(len(there))
     for views in (
-        three_views(there, sensors, turns, {}, draws),
+        three_views(there, sensors, turns, {}, EVEN, draws),
         dropped_views(there, 3, draws),
         single_views(there, turns),
         drawn_views(there, sensors, 3, draws),
@@ -34,12 +34,15 @@ def test_views_show_only_what_is_there_and_something_where_there_is_anything(the
         assert (views.any(2) == there.any(1)).all()
 
 
+EVEN = 0.5
+
+
 @settings(max_examples=80, deadline=None)
 @given(there, st.integers(0, 10**6))
 def test_the_first_view_is_everything_and_the_second_a_single_sensor_if_the_sample_has_it(there, step):
     count = there.shape[1]
     turns = step + np.arange(len(there))
-    first, single, _ = three_views(there, NAMES[:count], turns, {}, generators(len(there)))
+    first, single, _ = three_views(there, NAMES[:count], turns, {}, EVEN, generators(len(there)))
     assert (first == there).all()
     for index, (row, has) in enumerate(zip(single, there, strict=True)):
         turn = (step + index) % count
@@ -49,7 +52,7 @@ def test_the_first_view_is_everything_and_the_second_a_single_sensor_if_the_samp
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_every_single_sensor_has_its_turn_and_the_third_view_is_any_other_subset(count):
     whole = np.ones((1, count), bool)
-    views = [three_views(whole, NAMES[:count], np.array([step]), {}, generators(1, step)) for step in range(60)]
+    views = [three_views(whole, NAMES[:count], np.array([step]), {}, EVEN, generators(1, step)) for step in range(60)]
     assert {tuple(view[1, 0]) for view in views[:count]} == {tuple(row) for row in np.eye(count, dtype=bool)}
     assert all((view[2, 0] != view[1, 0]).any() for view in views)
     assert {int(view[2, 0].sum()) for view in views} == set(range(1, count))
@@ -59,16 +62,23 @@ def test_worse_subsets_are_shown_more_often_and_none_below_the_floor():
     sensors = NAMES[:4]
     subsets = [c for c in combinations(sensors) if len(c) < 4]
     scores = {name_of(c): 0.99 for c in subsets} | {"a+b": 0.01}
-    drawn = three_views(np.ones((20_000, 4), bool), sensors, np.arange(20_000), scores, generators(20_000))[2]
+    drawn = three_views(np.ones((20_000, 4), bool), sensors, np.arange(20_000), scores, EVEN, generators(20_000))[2]
     share = {c: (drawn == availability(c, sensors)).all(1).mean() for c in subsets}
     assert share["a", "b"] > 0.4 and sum(share.values()) == pytest.approx(1)
     even = 1 / len(subsets)
-    assert min(share.values()) > 0.7 * FLOOR * even  # a single is not drawn where it is the second view
+    assert min(share.values()) > 0.7 * EVEN * even  # a single is not drawn where it is the second view
+
+
+def test_an_even_draw_asks_for_no_scores():
+    scores = {"a": 0.99, "b": 0.99, "c": 0.99, "a+b": 0.01, "a+c": 0.99, "b+c": 0.99}
+    shown = np.ones((50, 3), bool), NAMES[:3], np.arange(50)
+    drawn, blind = (three_views(*shown, known, 1.0, generators(50)) for known in (scores, {}))
+    assert (drawn == blind).all()
 
 
 @pytest.mark.parametrize("scores", [{}, dict.fromkeys(("a", "b", "c", "a+b", "a+c", "b+c"), 1.0)])
 def test_without_a_difference_between_subsets_the_draw_is_even(scores):
-    drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], np.arange(9000), scores, generators(9000))[2]
+    drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], np.arange(9000), scores, EVEN, generators(9000))[2]
     np.testing.assert_allclose(drawn.mean(0), 8 / 15, atol=0.03)  # of 5 subsets 3 pairs and 2 singles, 8 sensors in all
 
 
@@ -93,7 +103,7 @@ def test_drawn_views_are_every_combination_as_often():
 
 
 DRAWN = (
-    lambda turns, draws: three_views(np.ones((len(turns), 3), bool), NAMES[:3], turns, {}, draws),
+    lambda turns, draws: three_views(np.ones((len(turns), 3), bool), NAMES[:3], turns, {}, EVEN, draws),
     lambda turns, draws: dropped_views(np.ones((len(turns), 3), bool), 3, draws),
     lambda turns, draws: drawn_views(np.ones((len(turns), 3), bool), NAMES[:3], 3, draws),
 )

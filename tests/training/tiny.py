@@ -73,12 +73,15 @@ def scene(name: str, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.nda
     return images, valid, labels
 
 
-def write(tiles: Path, name: str, images: dict[str, np.ndarray], valid: dict[str, np.ndarray], labels: np.ndarray) -> None:
+def write(
+    tiles: Path, name: str, images: dict[str, np.ndarray], valid: dict[str, np.ndarray], labels: np.ndarray, **told
+) -> None:
     """The store of a scene."""
     grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 500_000, 0, -1, 5_000_000), *SIZE)
     window = Window(0, 0, *SIZE)
     sensors = {sensor: (len(bands), bands.dtype.name) for sensor, bands in images.items()}
-    with new_store(store_path(tiles, name), Header(name, grid, sensors, "eye", CLASSES, {}, {"": window}, True)) as writer:
+    header = Header(name, grid, sensors, "eye", CLASSES, {}, {"": window}, True, **told)
+    with new_store(store_path(tiles, name), header) as writer:
         for sensor, bands in images.items():
             writer.write(sensor, window, bands, valid[sensor])
         writer.write_labels(window, labels)
