@@ -119,8 +119,8 @@ class Loop:
 
     def _told(self, state: State) -> dict[str, str]:
         """What the progress bar says beside the speed."""
-        mean = state.best.get("mean_miou", math.nan)
-        return {"step": str(state.step), "loss": f"{state.history[-1]['loss']:.3f}", "mIoU": f"{mean:.3f}"}
+        scored = {"mIoU": f"{state.best['mean_miou']:.3f}"} if state.best else {}
+        return {"step": str(state.step), "loss": f"{state.history[-1]['loss']:.3f}", **scored}
 
     def _say(self, line: str) -> None:
         if self.fabric.is_global_zero:
