@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -86,27 +86,23 @@ def spawned(processes: int, remedy: str, make: Callable[..., Work], *told: Any, 
 
 
 def _started(make: Callable[..., Work], told: tuple[Any, ...], memory: int) -> Member:
-    """It is deaf to Ctrl-C from its first moment: only the parent answers that."""
+    """It is deaf to Ctrl-C, and to a scheduler that stops all processes, from its first moment: only the parent answers."""
     spawn = get_context("spawn")
     here, there = spawn.Pipe()
     shared = spawn.RawArray("B", max(1, memory))
     process = spawn.Process(target=_serve, args=(there, shared, make, told), daemon=True)
-    main = threading.current_thread() is threading.main_thread()
-    answer = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    resource_tracker.ensure_running()  # its start would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         process.start()
     finally:
-        if main:
-            signal.signal(signal.SIGINT, answer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     there.close()
     return Member(process, here, memoryview(shared).cast("B"))
 
 
 def _serve(parent: Connection, shared: Any, make: Callable[..., Work], told: tuple[Any, ...]) -> None:
-    """The life of a process: it ends when there is no one left to work for. Schedulers ask all processes to stop: it leaves that
-    to the parent, which may need it for what it finishes first.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """The life of a process: it ends when there is no one left to work for."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     work, memory = make(*told), memoryview(shared).cast("B")
     with suppress(EOFError, ConnectionError):

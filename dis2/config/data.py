@@ -344,6 +344,11 @@ class Data(Section):
         parts = not set(splits).isdisjoint(self.split.parts)
         return tuple(name for name, it in self.scenes.items() if it.split in splits or (parts and self.is_dealt(name)))
 
+    @property
+    def trained(self) -> dict[str, Scene]:
+        """The scenes to learn from."""
+        return {name: self.scenes[name] for name in self.scenes_of("train")}
+
     def is_dealt(self, scene: str) -> bool:
         """Whether blocks of a scene are dealt to splits: it has labels, and no split of its own."""
         return self.split.by == "block" and self.scenes[scene].split is None and self.scenes[scene].labelled

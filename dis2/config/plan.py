@@ -150,7 +150,7 @@ class Plan:
             weights = training.weights.without(*DISTILLATION_TERMS)
             training = training.without("unlabelled").model_copy(update={"weights": weights})
         if method == "teacher":
-            training = training.without("student_steps")
+            training = training.without("student_steps", "even_views")
         return self._told(data=self._scenes_of("train", "validation"), model=model, training=training)
 
     def indifferent_settings(self) -> str:

@@ -113,6 +113,10 @@ class Run(Section):
             if method in known and known[method].sensors not in (None, has):
                 takes = f"takes {known[method].sensors} sensors, data.sensors has {has} ({', '.join(self.data.sensors)})"
                 raise ValueError(f"methods: {method!r} {takes}; leave it out")
+            parts = self.training.devices * self.training.accumulate
+            if method in known and known[method].whole_batch and parts > 1:
+                told = f"training.devices x accumulate: {parts}: {method} looks at the whole batch at once"
+                raise ValueError(f"{told}; set both to 1, or leave it out of methods")
             if method in known and known[method].choice and self.training.unlabelled and not self.training.distillation:
                 told = f"{method} learns from tiles without labels by distillation alone"
                 raise ValueError(f"training.unlabelled: {told}; add `distillation: true`")
@@ -128,12 +132,12 @@ class Run(Section):
                     )
                 remedy = "add it to data.split.parts" if self.data.split.by == "block" else "use data.split.by: block"
                 raise ValueError(f"data.scenes: no scene with split: {split}; give at least one, or {remedy}")
-        trains = {name: self.data.scenes[name] for name in self.data.scenes_of("train")}
-        bare = [name for name, scene in trains.items() if not scene.labelled]
-        if bare and not self.training.unlabelled:
-            remedy = "or `training: {unlabelled: 0.3}` to learn from such scenes, too (or give it no split)"
-            raise ValueError(f"data.scenes.{bare[0]}.labels: missing; a scene that trains has labels, {remedy}")
-        if not any(scene.labelled and set(scene.has) == set(self.data.sensors) for scene in trains.values()):
+        every = set(self.data.sensors)
+        for name, scene in self.data.trained.items():
+            if not scene.labelled and not (self.training.unlabelled and set(scene.has) == every):
+                remedy = "or every sensor and `training: {unlabelled: 0.3}` to be learned from without (or no split)"
+                raise ValueError(f"data.scenes.{name}.labels: missing; a scene that trains has labels, {remedy}")
+        if not any(scene.labelled and set(scene.has) == every for scene in self.data.trained.values()):
             raise ValueError("data.scenes: no training scene has labels and every sensor, which the teacher needs; add one")
 
     def _check_report(self) -> None:

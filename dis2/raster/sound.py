@@ -31,6 +31,8 @@ def sound(data: Data, checked: Path, out: Path) -> None:
     for split in SPLITS:
         if not left.scenes_of(split):
             raise UserError(f"no scene with split {split} is sound ({', '.join(data.scenes_of(split))}); mend one of them")
-    if not any(set(left.scenes[scene].has) == set(data.sensors) for scene in left.scenes_of("train")):
-        raise UserError(f"no training scene with every sensor is sound ({', '.join(data.scenes_of('train'))}); mend one of them")
+    if not any(scene.labelled and set(scene.has) == set(data.sensors) for scene in left.trained.values()):
+        raise UserError(
+            f"no training scene with labels and every sensor is sound ({', '.join(data.scenes_of('train'))}); mend one of them"
+        )
     write_json(out, {"sound": list(left.scenes), "broken": broken})

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -96,17 +95,10 @@ class Loop:
             with bar(self.steps * size, "train", "tile", state.step * size, shown) as progress, self._tiles(state.step) as tiles:
                 while state.step < self.steps and not self._enough(state):
                     started = time.monotonic()
-                    try:
-                        parts = next(tiles)
-                    except UserError:
-                        if not stop:  # the signal that asks to stop ends processes that read
-                            raise
-                    else:
-                        state.waited += time.monotonic() - started
-                        self._step(network, optimiser, state, parts)
-                        state.seconds += time.monotonic() - started
-                        progress.update(size)
-                        progress.set_postfix(self._told(state), refresh=False)
+                    self._step(network, optimiser, state, tiles)
+                    state.seconds += time.monotonic() - started
+                    progress.update(size)
+                    progress.set_postfix(self._told(state), refresh=False)
                     stopped = any_of(self.fabric, bool(stop))
                     if stopped or (state.step % self.settings.save_every == 0 and state.step < self.steps):
                         self._save(state, optimiser)
@@ -133,10 +125,10 @@ class Loop:
         late = state.step - state.best.get("step", state.step)
         return any_of(self.fabric, late >= self.settings.patience * self.settings.validate_every)
 
-    def _step(self, network: Any, optimiser: Any, state: State, parts: Sequence[Batch]) -> None:
+    def _step(self, network: Any, optimiser: Any, state: State, tiles: Iterator[Batch]) -> None:
         """One step: forward, backward, the averaged weights, and now and then a validation."""
         rate = self._set_rate(optimiser, state.step)
-        terms = self._gradients(network, state, parts)
+        terms = self._gradients(network, state, tiles)
         norm = self.fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
         if not math.isfinite(terms["loss"]) or not torch.isfinite(norm):  # type: ignore[arg-type]
             named = ", ".join(f"{name} {term:.3g}" for name, term in terms.items() if name != "loss")
@@ -153,16 +145,19 @@ class Loop:
             self._validate(state, line)
         self.events.write(line)
 
-    def _gradients(self, network: Any, state: State, parts: Sequence[Batch]) -> dict[str, float]:
+    def _gradients(self, network: Any, state: State, tiles: Iterator[Batch]) -> dict[str, float]:
         """Backward through this device's samples, in parts where memory asks for it; the loss and its terms of all devices."""
-        names, found = [], []
-        for part, batch in enumerate(parts, 1):
+        names, found, parts = [], [], self.settings.accumulate
+        for part in range(1, parts + 1):
+            started = time.monotonic()
+            batch = next(tiles)
+            state.waited += time.monotonic() - started
             batch.scores = state.scores
-            with self.fabric.no_backward_sync(network, enabled=part < len(parts)):
+            with self.fabric.no_backward_sync(network, enabled=part < parts):
                 with self.fabric.autocast():
                     terms = self.objective.terms(network, batch)
                 loss = self.objective.total(terms, self.network.parameters())
-                self.fabric.backward(loss / len(parts))
+                self.fabric.backward(loss / parts)
             names = ["loss", *terms]
             found.append(torch.stack([loss.detach(), *(term.detach() for term in terms.values())]).float())
         mean = mean_over(self.fabric, torch.stack(found).mean(0))
@@ -197,10 +192,13 @@ class Loop:
         state.tensors["optimiser"] = optimiser_tensors(optimiser)
         save_state(self.state_folder, self.key, state)
 
-    def _tiles(self, step: int) -> AbstractContextManager[Iterator[list[Batch]]]:
-        """The tiles of this step and of all that follow, read and brought to the device ahead."""
-        steps, groups = count(step), (self._draws(step) for step in range(step, self.steps))
-        ready = lambda samples: self._batches(samples, next(steps))  # noqa: E731
+    def _tiles(self, step: int) -> AbstractContextManager[Iterator[Batch]]:
+        """The parts of this step and of all that follow, each brought to the device while the one before is learned from."""
+        size = self.settings.batch // self.fabric.world_size // self.settings.accumulate
+        parts = [(now, at) for now in range(step, self.steps) for at in range(0, size * self.settings.accumulate, size)]
+        coming = iter(parts)
+        ready = lambda samples: self._batch(samples, *next(coming))  # noqa: E731
+        groups = (self._draws(now)[at : at + size] for now, at in parts)
         return reading(self.sampler.scenes, groups, self.sampler.size, self.settings.workers, ready)
 
     def _draws(self, step: int) -> list[Draw]:
@@ -210,14 +208,9 @@ class Loop:
         mine = self.settings.batch // self.fabric.world_size
         return drawn[self.fabric.global_rank * mine :][:mine]
 
-    def _batches(self, samples: Sequence[Sample], step: int) -> list[Batch]:
-        """This device's samples of a step, in as many parts as it works through."""
-        size = len(samples) // self.settings.accumulate
-        first = step * self.settings.batch + self.fabric.global_rank * len(samples)
-        return [self._batch(samples[at : at + size], first + at, step) for at in range(0, len(samples), size)]
-
-    def _batch(self, samples: Sequence[Sample], first: int, step: int) -> Batch:
+    def _batch(self, samples: Sequence[Sample], step: int, at: int) -> Batch:
         """Samples as they are shown; what is drawn for each depends on its place in the training, and not on its neighbours."""
+        first = step * self.settings.batch + self.fabric.global_rank * (self.settings.batch // self.fabric.world_size) + at
         turns = np.arange(first, first + len(samples))
         seeds = [hash_seed(self.seed, int(turn)) for turn in turns]
         images, valid, labels = prepared(samples, self.statistics, self.fabric.device)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from dis2 import __version__
 from dis2.combinations import combinations, name_of, parse
@@ -94,7 +93,9 @@ def train(
     before = _origin(origin, method, data, model) if origin else None
     if before:
         told["sensors"] = before.card.statistics  # it knows its sensors by these
-    guide = _teacher(teacher, data, model, told["sensors"], tiles) if way.teacher and (teacher or not before) else None
+    guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
+    if guide and not before:  # who goes on elsewhere may keep the teacher of before
+        _check_labels(teacher, guide.card, data, tiles)
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
@@ -102,7 +103,7 @@ def train(
     if way.teacher and guide is None and kind.undistilled() is not kind:
         print(f"{method}: learns from labels alone, since no --teacher is given", file=sys.stderr)
         kind = kind.undistilled()
-    objective = kind(tuple(sensors), weights, settings.weights, guide)
+    objective = kind(tuple(sensors), weights, settings.weights, guide and guide.network)
     with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
         scorer, windows = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
@@ -194,8 +195,8 @@ def _steps(settings: TrainingSettings, way: Method) -> int:
     return settings.student_steps + (0 if way.teacher else settings.teacher_steps)
 
 
-def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: dict[str, Any], tiles: Path) -> nn.Module:
-    """The trained network to start from, if it is a teacher of the same data, labels and size."""
+def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: dict[str, Any]) -> Model:
+    """The trained network to start from, if it is a teacher of the same data and size."""
     if folder is None:
         raise UserError("--teacher: missing; this method starts from a trained teacher")
     guide = load(folder)
@@ -208,13 +209,17 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
         raise UserError(f"{folder}: model: the teacher has {size}, the config {model}; train it again")
     if card.statistics != statistics:
         raise UserError(f"{folder}: statistics: the teacher was trained with others than --statistics gives; train it again")
+    return guide
+
+
+def _check_labels(folder: Path | None, card: Card, data: Data, tiles: Path) -> None:
+    """Refuses a teacher that saw other labels than these."""
     if (share := card.training.get("labels")) != data.split.labels:
         raise UserError(f"{folder}: data.split.labels: the teacher has {share}, the config {data.split.labels}; train it again")
     for store in (store_path(tiles, scene) for scene in data.scenes_of("train", "validation")):
         found = digest_of(store)
-        if card.provenance["data"].get(store.stem, found) != found:
+        if card.provenance.get("data", {}).get(store.stem, found) != found:
             raise UserError(f"{folder}: the teacher was trained before {store} was cut as it is; train it again")
-    return guide.network
 
 
 def _validator(

@@ -67,7 +67,8 @@ def _other_subset(
     chance = even * alike + (1 - even) * (lack / lack.sum() if lack.sum() > 0 else alike)
     drawn = []
     for single, rng in zip(singles, draws, strict=True):
-        other = chance * [subset != (sensors[single],) for subset in subsets]
+        others = np.array([subset != (sensors[single],) for subset in subsets])
+        other = np.where(others, chance, 0) if chance[others].any() else others
         drawn.append(subsets[rng.choice(len(subsets), p=other / other.sum())])
     return np.array([availability(subset, sensors) for subset in drawn])
 

@@ -87,6 +87,7 @@ def put(path: str, value: Any):
         (put("training", {"weights": {"logits": 0.5}}), {"train singles+sd", "train dis2"}),
         (put("training", {"unlabelled": 0.5, "distillation": True}), {"train singles+sd", "train dis2"}),
         (put("training", {"student_steps": 5}), TRAININGS - {"train teacher"}),
+        (put("training", {"even_views": 1}), TRAININGS - {"train teacher"}),
         (put("training", {"teacher_steps": 5}), TRAININGS),
         (put("training", {"distillation": True}), {"train dis2"}),
         (put("training", {"workers": 2, "cache": "disk", "cache_mb": 9, "save_every": 7, "tensorboard": True}), set()),

@@ -112,7 +112,18 @@ WRONG = {
     ),
     "no labels to learn from": (
         mine(data__scenes__west={"split": "train", "sensors": {"eye": "w.tif"}}),
-        "data.scenes.west.labels: missing; a scene that trains has labels, or `training: {unlabelled: 0.3}` to learn from such",
+        "data.scenes.west.labels: missing; a scene that trains has labels, or every sensor and `training: {unlabelled",
+    ),
+    "no labels and not every sensor": (
+        mine(
+            data__scenes__west={"split": "train", "sensors": {"eye": "w.tif"}},
+            training={"unlabelled": 0.3, "distillation": True},
+        ),
+        "data.scenes.west.labels: missing; a scene that trains has labels, or every sensor and `training: {unlabelled",
+    ),
+    "method of the whole batch": (
+        mine(methods=["dis2", "paper"], training={"accumulate": 2}),
+        "training.devices x accumulate: 2: paper looks at the whole batch at once; set both to 1, or leave it out of methods",
     ),
     "no labels for the teacher": (
         mine(

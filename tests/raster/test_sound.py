@@ -13,6 +13,7 @@ BOTH = {"thermal": "t.tif", "lidar": "l.tif"}
 SCENES = {
     "bog": {"split": "train", "sensors": BOTH, "labels": "a.tif"},
     "fen": {"split": "train", "sensors": {"thermal": "t.tif"}, "labels": "a.tif"},
+    "swamp": {"split": "train", "sensors": BOTH},
     "mire": {"split": "validation", "sensors": BOTH, "labels": "a.tif"},
     "moor": {"split": "test", "sensors": BOTH, "labels": "a.tif"},
     "carr": {"split": "test", "sensors": BOTH, "labels": "a.tif"},
@@ -34,7 +35,10 @@ def told(tmp_path):
 
 def test_sound_scenes_are_listed_in_order_and_the_others_with_what_is_wrong(told):
     found = told("fen", "carr")
-    assert found["sound"] == ["bog", "mire", "moor"] and found["broken"] == {"fen": ["a.tif: torn"], "carr": ["a.tif: torn"]}
+    assert found["sound"] == ["bog", "swamp", "mire", "moor"] and found["broken"] == {
+        "fen": ["a.tif: torn"],
+        "carr": ["a.tif: torn"],
+    }
     assert told()["broken"] == {}
 
 
@@ -43,7 +47,7 @@ def test_sound_scenes_are_listed_in_order_and_the_others_with_what_is_wrong(told
     [
         (("mire",), r"^no scene with split validation is sound \(mire\); mend one of them$"),
         (("moor", "carr"), r"^no scene with split test is sound \(moor, carr\)"),
-        (("bog",), r"^no training scene with every sensor is sound \(bog, fen\)"),
+        (("bog",), r"^no training scene with labels and every sensor is sound \(bog, fen, swamp\)"),
     ],
 )
 def test_a_run_that_cannot_do_without_them_is_refused(told, tmp_path, broken, said):

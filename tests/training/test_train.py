@@ -310,6 +310,17 @@ def test_a_teacher_of_other_labels_on_the_same_pixels_is_refused(tiles, teacher,
         trained(unchanged(here), "dis2", tmp_path / "out", teacher)
 
 
+def test_who_goes_on_elsewhere_may_keep_the_teacher_of_before(tiles, teacher, model, tmp_path):
+    """Scenes there may have the same names, and other shares of labels."""
+    fewer, here = data(split={"labels": 0.5}), shutil.copytree(tiles, tmp_path / "tiles")
+    images, valid, labels = scene("ant", list(SCENES).index("ant"))
+    shutil.rmtree(store_path(here, "ant"))
+    write(here, "ant", images, valid, labels[::-1])
+    statistics(fewer, here, here / "statistics.json")
+    line = history(trained(here, "dis2", tmp_path / "out", teacher, origin=model("dis2"), data=fewer))[-1]
+    assert line["logits"] > 0
+
+
 @pytest.mark.parametrize("parts", [{"accumulate": 2}, {"devices": 2}])
 def test_a_method_that_looks_at_the_whole_batch_is_not_trained_in_parts(parts, tiles, tmp_path):
     with pytest.raises(UserError, match="training.devices x accumulate: 2: paper looks at the whole batch at once"):

@@ -76,6 +76,13 @@ def test_an_even_draw_asks_for_no_scores():
     assert (drawn == blind).all()
 
 
+def test_only_those_that_lack_something_are_drawn_if_nothing_is_drawn_evenly_and_any_where_that_is_the_single_one():
+    scores, single = {"a": 0.1, "b": 0.9, "c": 0.9, "a+b": 0.9, "a+c": 0.9, "b+c": 0.9}, np.arange(600) % 3
+    drawn = three_views(np.ones((600, 3), bool), NAMES[:3], np.arange(600), scores, 0.0, generators(600))[2]
+    assert (drawn[single != 0] == [True, False, False]).all()
+    assert len({tuple(row) for row in drawn[single == 0]}) == 5
+
+
 @pytest.mark.parametrize("scores", [{}, dict.fromkeys(("a", "b", "c", "a+b", "a+c", "b+c"), 1.0)])
 def test_without_a_difference_between_subsets_the_draw_is_even(scores):
     drawn = three_views(np.ones((9000, 3), bool), NAMES[:3], np.arange(9000), scores, EVEN, generators(9000))[2]
