@@ -124,7 +124,7 @@ def check_fit(folder: Path, card: Card, data: Data) -> None:
     for sensor, spec in card.rasters.items():
         for key in VALUES:
             if (has := getattr(spec, key)) != (wants := getattr(data.sensors[sensor], key)):
-                raise UserError(f"{folder}: sensors.{sensor}.{key}: the model has {has}, the config {wants}; train it again")
+                raise UserError(f"{folder}: data.sensors.{sensor}.{key}: the model has {has}, the config {wants}; train it again")
 
 
 def _listed(sensors: Mapping[str, Sensor]) -> str:

@@ -111,7 +111,7 @@ def _sensor(group: Group) -> list[str]:
             options.append("scaling: {factor: 0.01, unit: m}")
             notes.append("taken for centimetres")
         elif unit is None:
-            notes.append("neither metres nor centimetres: tell what they are by scaling")
+            notes.append("neither metres nor centimetres: tell what they are by scaling, or what is nodata")
         if untold is None and (high - low) * (unit or 1) > HILLY:
             options.append(f"relief: [0, {RELIEF}]")
             notes.append("slopes are small beside such heights: shown as a band of their own")

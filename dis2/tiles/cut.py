@@ -164,7 +164,7 @@ def _header(sources: Sources) -> Header:
     for sensor in sources.sensors:
         with sources.sensor(sensor) as reader:
             if reader.count != (bands := data.sensors[sensor].bands):
-                raise UserError(f"scene {scene}: sensors.{sensor}.bands: {bands} its files have {reader.count}; mend one")
+                raise UserError(f"scene {scene}: data.sensors.{sensor}.bands: {bands} its files have {reader.count}; mend one")
             sensors[sensor] = reader.count, reader.dtype.name
             units[sensor] = reader.unit
     return Header(

@@ -15,8 +15,7 @@ from dis2.tiles.statistics import statistics
 from dis2.training.loop import Interrupted, hash_seed
 from tests.models.test_paper import CANCELLED
 from tests.models.tester import batch_of, fresh, objective_of, sample, together
-from tests.training.test_loop import at_step, same
-from tests.training.tiny import MODEL, data, trained
+from tests.training.tiny import MODEL, at_step, data, same, trained
 
 BOTH = ("eye", "echo")
 TWO = data().seen_by(BOTH)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from affine import Affine
 from rasterio.crs import CRS
+from safetensors.torch import load_file
 
 from dis2.config.data import IGNORE, Data
 from dis2.config.model import ModelSettings
 from dis2.config.training import TrainingSettings
 from dis2.files import read_json, write_json
+from dis2.models.registry import method_of
 from dis2.raster.grid import Grid, Window
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import statistics
 from dis2.tiles.store import Header, new_store, store_path
+from dis2.training.loop import Loop
 from dis2.training.train import train
 
 SENSORS = {"eye": 4, "echo": 2, "relief": 1}
@@ -122,3 +129,26 @@ def trained(
 
 def history(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def guide(method: str, teacher: Path) -> Path | None:
+    """The teacher, for methods that start from one."""
+    return teacher if method_of(method).teacher else None
+
+
+def same(one: Path, other: Path) -> bool:
+    """The same weights and the same history, bit by bit."""
+    a, b = load_file(one / "weights.safetensors"), load_file(other / "weights.safetensors")
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) and history(one) == history(other)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], Any]) -> None:
+    """Does something at the beginning of a step, in the main thread."""
+    before = Loop._set_rate
+
+    def rate(self, optimiser, now):
+        if now == step:
+            action()
+        return before(self, optimiser, now)
+
+    monkeypatch.setattr(Loop, "_set_rate", rate)
