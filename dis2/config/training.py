@@ -29,6 +29,11 @@ INDIFFERENT = ("cache", "cache_mb", "workers", "save_every", "tensorboard")
 """Settings by which the same tiles come another way, or are told of elsewhere: no result changes, nothing trains again."""
 
 
+Strength = Annotated[float, Field(ge=0)]
+VARIED = 0.1
+"""How strongly a sensor's values are varied in training if nothing is said of it."""
+
+
 class TrainingSettings(Section):
     """A budget is steps x batch tiles; rivals get the teacher's steps on top of the student's."""
 
@@ -71,7 +76,9 @@ class TrainingSettings(Section):
     zoom: float = Field(
         1.0, ge=1, le=4, description="tiles cover up to this many times more or less ground on a side, resampled (1: as it is)"
     )
-    photometric: float = Field(0.1, ge=0, description="strength of per-sensor gain, offset and noise (in standard deviations)")
+    photometric: Strength | dict[SensorName, Strength] = Field(
+        VARIED, description="strength of gain, offset and noise (in standard deviations) of all sensors, or of some by name"
+    )
     speckle: dict[SensorName, Annotated[float, Field(gt=0)]] = Field(
         {}, description="looks of the speckle that a radar's tiles are seen through, such as {sar: 4} (none: as they are)"
     )
@@ -84,6 +91,10 @@ class TrainingSettings(Section):
         description="dis2 also learns from the teacher; else it only starts from it (its worth: benchmarks/README.md)",
     )
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
+
+    def strength(self, sensor: str) -> float:
+        """How strongly a sensor's values are varied."""
+        return self.photometric.get(sensor, VARIED) if isinstance(self.photometric, dict) else self.photometric
 
     @model_validator(mode="after")
     def _batch_can_be_shared(self) -> TrainingSettings:

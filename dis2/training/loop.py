@@ -215,7 +215,7 @@ class Loop:
         seeds = [hash_seed(self.seed, int(turn)) for turn in turns]
         images, valid, labels = prepared(samples, self.statistics, self.fabric.device)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        images = photometric(images, self.settings.photometric, self.speckle, self.statistics, generators)
+        images = photometric(images, self.settings.strength, self.speckle, self.statistics, generators)
         rng, draws = np.random.default_rng([self.seed, step, 1]), [np.random.default_rng(seed) for seed in seeds]
         return Batch(images, valid, labels, turns, step / self.steps, rng, draws, even=self.settings.even_views)
 

@@ -6,7 +6,7 @@ Each sample has a generator of its own: what is done to it does not depend on ho
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,16 +41,16 @@ def speckled(image: Tensor, looks: float, decibels: bool, statistics: Mapping[st
 
 def photometric(
     images: Images,
-    strength: float,
+    strength: Callable[[str], float],
     speckle: Mapping[str, tuple[float, bool]],
     statistics: Mapping[str, Mapping[str, Any]],
     generators: Generators,
 ) -> Images:
-    """All sensors varied; those with speckle (looks, in decibels?) speckled before."""
+    """All sensors varied, each by its strength; those with speckle (looks, in decibels?) speckled before."""
     found = dict(images)
     for sensor, (looks, decibels) in speckle.items():
         found[sensor] = speckled(found[sensor], looks, decibels, statistics[sensor], generators)
-    return {sensor: varied(image, strength, generators) for sensor, image in found.items()}
+    return {sensor: varied(image, strength(sensor), generators) for sensor, image in found.items()}
 
 
 def _normal(shape: tuple[int, ...], generators: Generators) -> Tensor:

@@ -77,8 +77,9 @@ def train(
     fabric = started(settings.devices)
     torch.set_num_threads(settings.threads)  # only now: a start with several processes sets it, too
     told = _statistics(statistics, data, tiles)
-    if unknown := settings.speckle.keys() - data.sensors.keys():
-        raise UserError(f"training.speckle.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
+    for key, named in ("speckle", settings.speckle), ("photometric", settings.photometric):
+        if isinstance(named, dict) and (unknown := named.keys() - data.sensors.keys()):
+            raise UserError(f"training.{key}.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
     if relative := [sensor for sensor in settings.speckle if data.sensors[sensor].relative]:
         raise UserError(
             f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"

@@ -178,7 +178,8 @@ def test_tiles_are_varied_and_speckled_as_the_config_asks_for(tiles, tmp_path, m
     shown, photometric = [], module.photometric
     monkeypatch.setattr(module, "photometric", lambda images, *told: shown.append(told) or photometric(images, *told))
     trained(tiles, "teacher", tmp_path, teacher_steps=2, photometric=0.3, speckle={"echo": 4, "eye": 2})
-    assert [told[:2] for told in shown] == [(0.3, {"echo": (4.0, False), "eye": (2.0, False)})] * 2
+    assert [strength("echo") for strength, *_ in shown] == [0.3] * 2
+    assert [speckle for _, speckle, *_ in shown] == [{"echo": (4.0, False), "eye": (2.0, False)}] * 2
 
 
 def test_a_batch_without_any_label_teaches_by_distillation_alone(tiles, teacher, tmp_path, monkeypatch):

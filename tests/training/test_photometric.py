@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dis2.training.photometric import photometric, speckled, varied
+from tests.training.tiny import settings
 
 STATISTICS = {"mean": [20.0, 5.0], "std": [4.0, 2.0]}
 
@@ -42,5 +43,14 @@ def test_speckle_of_decibels_is_added():
 
 def test_only_sensors_with_speckle_are_speckled():
     images = {"eye": torch.randn(1, 2, 16, 16), "echo": torch.randn(1, 2, 16, 16)}
-    seen = photometric(images, 0.0, {"echo": (4.0, True)}, {"echo": STATISTICS}, generators(5))
+    seen = photometric(images, lambda sensor: 0.0, {"echo": (4.0, True)}, {"echo": STATISTICS}, generators(5))
     assert torch.equal(seen["eye"], images["eye"]) and not torch.equal(seen["echo"], images["echo"])
+
+
+def test_each_sensor_is_varied_by_its_own_strength():
+    images = {"eye": torch.randn(1, 2, 16, 16), "echo": torch.randn(1, 2, 16, 16), "relief": torch.randn(1, 1, 16, 16)}
+    told = settings(photometric={"eye": 0.0, "echo": 0.5})
+    seen = photometric(images, told.strength, {}, {}, generators(5))
+    change = {sensor: (seen[sensor] - image).std().item() for sensor, image in images.items()}
+    assert change["eye"] == 0 and change["echo"] > 3 * change["relief"] > 0
+    assert {settings(photometric=0.3).strength(sensor) for sensor in images} == {0.3}

@@ -327,9 +327,10 @@ def test_a_method_that_looks_at_the_whole_batch_is_not_trained_in_parts(parts, t
         trained(tiles, "paper", tmp_path, **parts)
 
 
-def test_speckle_of_a_sensor_that_is_none_is_one_line(tiles, tmp_path):
-    with pytest.raises(UserError, match=r"training.speckle.radar: not one of the sensors \(eye, echo, relief\)"):
-        trained(tiles, "teacher", tmp_path, speckle={"radar": 4})
+@pytest.mark.parametrize("key", ["speckle", "photometric"])
+def test_changes_of_a_sensor_that_is_none_are_one_line(key, tiles, tmp_path):
+    with pytest.raises(UserError, match=rf"training.{key}.radar: not one of the sensors \(eye, echo, relief\)"):
+        trained(tiles, "teacher", tmp_path, **{key: {"radar": 4}})
 
 
 @pytest.mark.parametrize("looks", [0, -1])
