@@ -36,6 +36,8 @@ def main() -> None:
     arguments.add_argument("--scenes", nargs="+", help="the scenes to leave out (default: every one that trains)")
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
+    if given.training and given.name == "default":
+        arguments.error("--name: missing; settings of training that differ need a name of their own")
     run = read_run([given.config], METHODS)
     settings = TrainingSettings.model_validate(run.training.model_dump(exclude_unset=True) | given.training)
     for scene in given.scenes or run.data.trained:

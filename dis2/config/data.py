@@ -196,9 +196,7 @@ class Scene(Section):
     @property
     def files(self) -> tuple[str, ...]:
         """Every file it is made from."""
-        chips = self.footprints.values()
-        rasters = [file for chip in chips for files in chip.sensors.values() for file in files]
-        return tuple(rasters + [chip.labels.file for chip in chips if chip.labels])
+        return tuple(file for chip in self.footprints.values() for file in chip.files)
 
 
 class Split(Section):

@@ -113,9 +113,8 @@ class Run(Section):
             if method in known and known[method].sensors not in (None, has):
                 takes = f"takes {known[method].sensors} sensors, data.sensors has {has} ({', '.join(self.data.sensors)})"
                 raise ValueError(f"methods: {method!r} {takes}; leave it out")
-            parts = self.training.devices * self.training.accumulate
-            if method in known and known[method].whole_batch and parts > 1:
-                told = f"training.devices x accumulate: {parts}: {method} looks at the whole batch at once"
+            if method in known and known[method].whole_batch and self.training.parts > 1:
+                told = f"training.devices x accumulate: {self.training.parts}: {method} looks at the whole batch at once"
                 raise ValueError(f"{told}; set both to 1, or leave it out of methods")
             if method in known and known[method].choice and self.training.unlabelled and not self.training.distillation:
                 told = f"{method} learns from tiles without labels by distillation alone"

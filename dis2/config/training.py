@@ -92,12 +92,17 @@ class TrainingSettings(Section):
     )
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
 
+    @property
+    def parts(self) -> int:
+        """In how many parts a batch is learned from."""
+        return self.devices * self.accumulate
+
     def strength(self, sensor: str) -> float:
         """How strongly a sensor's values are varied."""
         return self.photometric.get(sensor, VARIED) if isinstance(self.photometric, dict) else self.photometric
 
     @model_validator(mode="after")
     def _batch_can_be_shared(self) -> TrainingSettings:
-        if self.batch % (self.devices * self.accumulate):
+        if self.batch % self.parts:
             raise ValueError(f"batch: {self.batch} cannot be shared by {self.devices} devices in {self.accumulate} parts each")
         return self

@@ -15,7 +15,7 @@ from dis2.errors import UserError
 from dis2.files import whole
 from dis2.proposal.grouping import Group, Proposal, is_height, plain, sorted_out
 from dis2.proposal.splits import blocks_of, splits_of
-from dis2.raster.check import UNTOLD, across, in_metres
+from dis2.raster.check import LARGEST, UNTOLD, across, in_metres
 from dis2.raster.grid import metres_of
 from dis2.raster.survey import Seen, survey
 
@@ -25,8 +25,6 @@ STEPS, TIMED = (300, 600), 64
 """Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
 HILLY, RELIEF = 100, 4
 """Metres between the lowest and the highest land from which on its slopes are told apart, and within how many pixels."""
-HUGE = 1e30
-"""From here on no number is a measurement."""
 
 
 def propose(folder: Path, out: Path, name: str | None) -> None:
@@ -90,7 +88,7 @@ def _sensor(group: Group) -> list[str]:
     if is_height(files[0]):
         options.append("kind: surface")
     nodata = next((one.nodata for one in every if one.nodata is not None), None)
-    seldom = (*UNTOLD, *(value for value in (low, high) if abs(value) > HUGE))
+    seldom = (*UNTOLD, *(value for value in (low, high) if abs(value) > LARGEST))
     untold = next((value for value in seldom if nodata is None and value in (low, high)), None)
     odd = max(one.untold for one in every)
     if untold is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -56,24 +57,17 @@ class Objective(plain.Objective):
     def _compensation(
         self, prediction: Prediction, taught: Encoded, encoded: Encoded, available: Tensor, certainty: bool
     ) -> Tensor:
-        """Slots of sensors that were hidden but measured, against the teacher's features, at levels 2 to 4 as far as fused.
-
-        Only where another sensor that is shown was measured: nothing else can fill a slot.
-        """
+        """Slots of sensors that were hidden but measured, against the teacher's features, at levels 2 to 4 as far as fused."""
         views, terms = len(available) // encoded.batch, []
         shown = dict(zip(self.sensors, available.float().view(len(available), -1, 1, 1, 1).unbind(1), strict=True))
         for sensor, slots in prediction.features.compensated.items():
             if sensor not in encoded.levels:
                 continue
             slots = slots[-3:] if certainty else [as_certain(slot) for slot in slots[-3:]]
-            hidden = []
-            for level in range(-len(slots), 0):
-                shares = {other: fold(found[level], views) for other, found in encoded.valid.items()}
-                own = shares.pop(sensor)
-                told = sum((shown[other] * share for other, share in shares.items()), torch.zeros_like(own))
-                hidden.append(own * (1 - shown[sensor]) * (told > 0))
-            targets = [fold(level, views) for level in taught.levels[sensor][-len(slots) :]]
-            terms.append(compensation_term(slots, targets, hidden))
+            levels = range(-len(slots), 0)
+            shares = [{it: fold(found[level], views) for it, found in encoded.valid.items()} for level in levels]
+            targets = [fold(taught.levels[sensor][level], views) for level in levels]
+            terms.append(compensation_term(slots, targets, [hidden(sensor, share, shown) for share in shares]))
         return torch.stack(terms).sum() / len(self.sensors) if terms else prediction.logits.new_zeros(())
 
     def _disentanglement(self, offers: Offers, encoded: Encoded, taught: Encoded, available: Tensor) -> Tensor:
@@ -99,6 +93,13 @@ class Objective(plain.Objective):
         ]
         pairs = len(self.sensors) * (len(self.sensors) - 1)
         return torch.stack(terms).sum() / pairs if terms else next(iter(encoded.stems.values())).new_zeros(())
+
+
+def hidden(sensor: str, shares: Mapping[str, Tensor], shown: Mapping[str, Tensor]) -> Tensor:
+    """Where a sensor measured but is not shown, and another one tells of it: nothing else can fill its slot. [V B, 1, h, w]"""
+    others = [shown[it] * share for it, share in shares.items() if it != sensor]
+    told = sum(others, torch.zeros_like(shares[sensor])) > 0
+    return shares[sensor] * (1 - shown[sensor]) * told
 
 
 def as_certain(slot: Slot) -> Slot:

@@ -71,19 +71,10 @@ def train(
         if state:
             check_folder(state)
     way = method_of(method)
-    if way.whole_batch and settings.devices * settings.accumulate > 1:
-        parts = f"training.devices x accumulate: {settings.devices * settings.accumulate}"
-        raise UserError(f"{parts}: {method} looks at the whole batch at once, in its losses and norms; set both to 1")
+    _check_settings(settings, data, method, way)
     fabric = started(settings.devices)
     torch.set_num_threads(settings.threads)  # only now: a start with several processes sets it, too
     told = _statistics(statistics, data, tiles)
-    for key, named in ("speckle", settings.speckle), ("photometric", settings.photometric):
-        if isinstance(named, dict) and (unknown := named.keys() - data.sensors.keys()):
-            raise UserError(f"training.{key}.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
-    if relative := [sensor for sensor in settings.speckle if data.sensors[sensor].relative]:
-        raise UserError(
-            f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
-        )
     data = _shown(data, method, way, combination)
     sensors = {sensor: spec.channels for sensor, spec in data.sensors.items()}
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in sensors}
@@ -95,7 +86,7 @@ def train(
     if before:
         told["sensors"] = before.card.statistics  # it knows its sensors by these
     guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
-    if guide and not before:  # who goes on elsewhere may keep the teacher of before
+    if guide and teacher and not before:  # who goes on elsewhere may keep the teacher of before
         _check_labels(teacher, guide.card, data, tiles)
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
@@ -146,6 +137,20 @@ def train(
     if state:
         shutil.rmtree(state / TILES, ignore_errors=True)
         discard_state(state)
+
+
+def _check_settings(settings: TrainingSettings, data: Data, method: str, way: Method) -> None:
+    """Refuses what the method cannot do, or what the sensors do not allow."""
+    if way.whole_batch and settings.parts > 1:
+        told = f"training.devices x accumulate: {settings.parts}: {method} looks at the whole batch at once"
+        raise UserError(f"{told}, in its losses and norms; set both to 1")
+    for key, named in ("speckle", settings.speckle), ("photometric", settings.photometric):
+        if isinstance(named, dict) and (unknown := named.keys() - data.sensors.keys()):
+            raise UserError(f"training.{key}.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
+    if relative := [sensor for sensor in settings.speckle if data.sensors[sensor].relative]:
+        raise UserError(
+            f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
+        )
 
 
 def _cache(settings: TrainingSettings, state: Path | None) -> tuple[int, Path | None]:
@@ -213,7 +218,7 @@ def _teacher(folder: Path | None, data: Data, model: ModelSettings, statistics: 
     return guide
 
 
-def _check_labels(folder: Path | None, card: Card, data: Data, tiles: Path) -> None:
+def _check_labels(folder: Path, card: Card, data: Data, tiles: Path) -> None:
     """Refuses a teacher that saw other labels than these."""
     if (share := card.training.get("labels")) != data.split.labels:
         raise UserError(f"{folder}: data.split.labels: the teacher has {share}, the config {data.split.labels}; train it again")
@@ -246,15 +251,8 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Mode
 
 def _speckle(settings: TrainingSettings, scenes: Scenes) -> dict[str, tuple[float, bool]]:
     """The sensors that are seen through speckle: looks, and are their values decibels?"""
-    sensors = scenes.data.sensors
-    return {it: (looks, _in_decibels(it, scenes)) for it, looks in settings.speckle.items() if it in sensors}
-
-
-def _in_decibels(sensor: str, scenes: Scenes) -> bool:
-    """Whether the config says so, or the files did when they were cut."""
-    told = scenes.data.sensors[sensor].scaling
-    units = {told.unit, *(it.unit(sensor) for it in scenes.stores.values() if sensor in it.bands)}
-    return bool(told.decibels) or "dB" in units
+    units = {it: {store.unit(it) for store in scenes.stores.values() if it in store.bands} for it in scenes.data.sensors}
+    return {sensor: (looks, "dB" in units[sensor]) for sensor, looks in settings.speckle.items() if sensor in units}
 
 
 def _provenance(

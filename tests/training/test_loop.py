@@ -5,7 +5,6 @@ import math
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from dis2.training import loop as module
 from dis2.training import train as train_module
 from dis2.training.loop import Interrupted, hash_seed
 from dis2.training.objective import Objective
-from tests.training.tiny import CLASSES, MODEL, SENSORS, at_step, data, guide, history, same, settings, trained
+from tests.training.tiny import CLASSES, MODEL, SENSORS, at_step, by_hand, data, guide, history, same, settings, trained
 
 ROOT = Path(__file__).parents[2]
 SCORED = ("validation", "mean_miou")
@@ -268,12 +267,10 @@ def close(one: Path, other: Path) -> bool:
 def test_two_processes_train_as_one_with_the_same_batch(method, parts, tiles, teacher, tmp_path):
     wanted = {"batch": 4, "student_steps": 3, "teacher_steps": 1, "validate_every": 2, "photometric": 0.1}
     one = trained(tiles, method, tmp_path / "one", guide(method, teacher), **wanted)
-    told = {"data": data(), "model": MODEL, "training": settings(**wanted, devices=2, accumulate=parts)}
-    written = json.dumps({name: section.model_dump(mode="json") for name, section in told.items()})
-    command = [sys.executable, "-m", "dis2", "train", method, "--settings", written, "--seed", "3", "--tiles", tiles]
-    command += ["--statistics", tiles / "statistics.json", "--out", tmp_path / "two", "--state", tmp_path / "state"]
-    command += ["--teacher", teacher] if guide(method, teacher) else []
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    command = by_hand(
+        tiles, method, tmp_path / "two", guide(method, teacher), tmp_path / "state", devices=2, accumulate=parts, **wanted
+    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("on validation") == 1 and not (tmp_path / "state").exists()
     assert close(one, tmp_path / "two")
@@ -290,6 +287,13 @@ def test_patience_ends_a_training_that_gets_no_better(tiles, tmp_path, monkeypat
     out = trained(tiles, "teacher", tmp_path, teacher_steps=30, validate_every=3, patience=2)
     assert len(history(out)) == 12  # the best one after the sixth step, and two that are not better
     assert json.loads((out / "model.json").read_text())["training"]["best_step"] == 6
+
+
+def test_the_time_of_validations_does_not_thin_what_a_training_waits_for(tiles, tmp_path, monkeypatch):
+    tile = Scenes.tile
+    monkeypatch.setattr(Scenes, "tile", lambda *arguments: time.sleep(0.2) or tile(*arguments))
+    monkeypatch.setattr(train_module, "mious", lambda counts: time.sleep(2) or {"eye": 0.5})
+    assert read_json(trained(tiles, "teacher", tmp_path, teacher_steps=4) / "model.json")["training"]["waiting"] > 0.5
 
 
 def test_time_without_a_tile_is_counted_and_said(tiles, tmp_path, monkeypatch, capsys):

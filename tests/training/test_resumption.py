@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from lightning_fabric import Fabric
 
+from dis2.files import read_json
 from dis2.training import curves
 from dis2.training.loop import Interrupted
-from tests.training.tiny import at_step, guide, same, trained
+from tests.training.tiny import at_step, by_hand, guide, history, same, trained
 
 ROOT = Path(__file__).parents[2]
 METHODS = ["teacher", "dis2", "sensor-dropout", "singles+sd", "unet"]
@@ -149,3 +151,20 @@ def test_the_state_of_other_settings_is_not_gone_on_from(changed, tiles, model, 
     assert "left by other settings, code or data" in capsys.readouterr().err
     assert same(tmp_path / "out", trained(tiles, "teacher", tmp_path / "fresh", **changed))
     assert not same(tmp_path / "out", model("teacher"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_told_to_stop_keep_their_state_and_go_on(tiles, tmp_path):
+    """As a scheduler does, which tells all of them."""
+    out, state = tmp_path / "out", tmp_path / "state"
+    command = by_hand(tiles, "teacher", out, None, state, devices=2, teacher_steps=60, validate_every=60, save_every=2)
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while running.poll() is None and not (state / "state.json").exists():
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGTERM)
+    said = running.communicate(timeout=120)[1]
+    assert running.returncode == 143 and said.count("stopped by signal 15") == 1, said
+    step = read_json(state / "state.json")["step"]
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0 and again.stderr.count(f"going on from step {step}") == 1, again.stderr
+    assert len(history(out)) == 60

@@ -351,15 +351,8 @@ def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set(tiles):
         assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), Scenes(data(), tiles, "train"))) == told
 
 
-@pytest.mark.parametrize(("scaling", "decibels"), [({}, False), ({"unit": "dB"}, True), ({"decibels": "power"}, True)])
-def test_speckle_is_that_of_decibels_where_the_config_says_so(scaling, decibels, tiles):
-    sensors = data().sensors | {"echo": Sensor(bands=2, scaling=scaling)}
-    scenes = Scenes(data().model_copy(update={"sensors": sensors}), tiles, "train")
-    assert _speckle(settings(speckle={"echo": 4}), scenes) == {"echo": (4.0, decibels)}
-
-
 @pytest.mark.parametrize(("unit", "decibels"), [(None, False), ("m", False), ("dB", True)])
-def test_speckle_is_that_of_decibels_where_the_files_say_so(unit, decibels, tmp_path):
+def test_speckle_is_that_of_decibels_where_the_values_are(unit, decibels, tmp_path):
     for seed, name in enumerate(SCENES):
         write(tmp_path, name, *scene(name, seed), units={"echo": unit} if unit else {})
     assert _speckle(settings(speckle={"echo": 4}), Scenes(data(), tmp_path, "train")) == {"echo": (4.0, decibels)}
@@ -369,20 +362,18 @@ def test_speckle_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, t
     assert trained(tiles, "specialist", tmp_path / "one", combination="eye", speckle={"echo": 4}).is_dir()
 
 
-def test_a_state_is_of_these_scenes_in_this_order_and_of_these_values(tiles, tmp_path, monkeypatch):
+def test_a_state_is_of_these_scenes_in_this_order(tiles, tmp_path, monkeypatch):
     def key(**changes):
         monkeypatch.setattr(Loop, "run", lambda loop: (_ for _ in ()).throw(UserError(loop.key)))
         with pytest.raises(UserError) as told:
             trained(tiles, "sensor-dropout", tmp_path / "out", speckle={"echo": 4}, **changes)
         return str(told.value)
 
-    known, scenes, sensors = data(), data().scenes, data().sensors
-    decibels = sensors | {"echo": Sensor(bands=2, scaling={"unit": "dB"})}
+    known, scenes = data(), data().scenes
     assert key() == key(cache="none")
     for changes in (
         {"scenes": dict(reversed(scenes.items()))},
         {"scenes": scenes | {"bee": scenes["cat"], "cat": scenes["bee"]}},
-        {"sensors": decibels},
     ):
         assert key(data=known.model_copy(update=changes)) != key()
 

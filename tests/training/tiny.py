@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,12 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], Any
         return before(self, optimiser, now)
 
     monkeypatch.setattr(Loop, "_set_rate", rate)
+
+
+def by_hand(tiles: Path, method: str, out: Path, teacher: Path | None, state: Path, **changes) -> list[str]:
+    """The command that trains so in processes of its own."""
+    told = {"data": data(), "model": MODEL, "training": settings(**changes)}
+    written = json.dumps({name: section.model_dump(mode="json") for name, section in told.items()})
+    command = [sys.executable, "-m", "dis2", "train", method, "--settings", written, "--seed", "3", "--tiles", str(tiles)]
+    command += ["--statistics", str(tiles / "statistics.json"), "--out", str(out), "--state", str(state)]
+    return [*command, "--teacher", str(teacher)] if teacher else command
