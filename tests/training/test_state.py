@@ -1,9 +1,21 @@
-"""The state of a training: back bit by bit, or refused, or discarded and said."""
+"""The state of a training: back bit by bit, or refused, or discarded and said; trainings that were stopped go on from it."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from dis2.errors import UserError
+from dis2.files import read_json
+from dis2.training import curves
+from dis2.training.loop import Interrupted
 from dis2.training.state import (
     State,
     discard_state,
@@ -13,6 +25,10 @@ from dis2.training.state import (
     restore_optimiser,
     save_state,
 )
+from tests.training.tiny import at_step, by_hand, guide, history, same, trained
+
+ROOT = Path(__file__).parents[2]
+METHODS = ["teacher", "dis2", "sensor-dropout", "singles+sd", "unet"]
 
 
 def some(step=3):
@@ -99,3 +115,153 @@ def test_a_restored_optimiser_takes_bit_equal_steps(fused):
         step(one, first, seed)
         step(other, second, seed)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_bits(method, tiles, teacher, model, tmp_path):
+    again = trained(tiles, method, tmp_path / "again", guide(method, teacher), tmp_path / "state")
+    assert same(again, model(method))
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "step"), [("dis2", 1), ("dis2", 2), ("dis2", 3), ("dis2", 5), ("teacher", 4), ("sensor-dropout", 2), ("sgma", 2)]
+)
+def test_a_training_that_was_told_to_stop_goes_on_to_the_same_bits(
+    method, step, tiles, teacher, model, tmp_path, monkeypatch, capsys
+):
+    """The third and the sixth step (2 and 5) end with a validation: before it, with it, behind it, and at the very end."""
+    arguments = tiles, method, tmp_path / "out", guide(method, teacher), tmp_path / "state"
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as stopped:
+        at_step(patch, step, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(*arguments)
+    assert stopped.value.code == 143 and not (tmp_path / "out").exists()
+    assert signal.getsignal(signal.SIGTERM) == handler
+    trained(*arguments)
+    assert f"going on from step {step + 1}" in capsys.readouterr().err
+    assert same(tmp_path / "out", model(method))
+
+
+def test_an_optimiser_is_restored_when_its_network_is_where_it_trains(tiles, tmp_path, monkeypatch, capsys):
+    """Its state goes where the parameters are: restored before, it would stay on the CPU while they move to a GPU."""
+    arguments, setup, known = (tiles, "teacher", tmp_path / "out", None, tmp_path / "state"), Fabric.setup, []
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(*arguments)
+
+    def moved(self, network, optimiser, **options):
+        known.append(len(optimiser.state))
+        return setup(self, network, optimiser, **options)
+
+    monkeypatch.setattr(Fabric, "setup", moved)
+    trained(*arguments)
+    assert "going on from step 3" in capsys.readouterr().err
+    assert known == [0]
+
+
+@pytest.mark.parametrize(
+    "how", [{"workers": 2, "cache": "none"}, {"cache": "disk"}, {"cache": "disk", "workers": 1}, {"cache_mb": 0}]
+)
+def test_workers_and_caches_change_no_bit_and_a_training_goes_on_with_others(how, tiles, model, tmp_path, monkeypatch, capsys):
+    arguments = tiles, "teacher", tmp_path / "out", None, tmp_path / "state"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(*arguments, **how)
+    assert (tmp_path / "state" / "tiles").is_dir() == (how.get("cache") == "disk")
+    trained(*arguments, **(how if how.get("cache") == "disk" else {}))
+    assert "going on from step 3" in capsys.readouterr().err
+    assert same(tmp_path / "out", model("teacher")) and not (tmp_path / "state").exists()
+
+
+def test_readers_do_not_answer_when_a_scheduler_tells_all_processes_to_stop_and_the_state_is_kept(
+    tiles, model, tmp_path, monkeypatch
+):
+    arguments = tiles, "teacher", tmp_path / "out", None, tmp_path / "state"
+
+    def stop():
+        readers = multiprocessing.active_children()
+        for reader in readers:
+            reader.terminate()
+            reader.join(0.2)
+        assert readers and all(reader.is_alive() for reader in readers)
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 1, stop)
+        trained(*arguments, workers=1, cache="none")
+    assert same(trained(*arguments), model("teacher"))
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_again_and_again_ends_with_the_same_bits(tiles, teacher, model, tmp_path, monkeypatch):
+    arguments = tiles, "dis2", tmp_path / "out", teacher, tmp_path / "state"
+    for step in range(1, 5):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            at_step(patch, step, lambda: signal.raise_signal(signal.SIGTERM))
+            trained(*arguments)
+    assert same(trained(*arguments), model("dis2"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dis2.training import loop
+from tests.training.tiny import trained
+
+tiles, out, teacher, state = map(Path, sys.argv[1:])
+average = loop.Loop._average
+def killed(self, state):
+    if state.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    average(self, state)
+loop.Loop._average = killed
+trained(tiles, "dis2", out, teacher, state, save_every=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_goes_on_to_the_same_bits(tiles, teacher, tmp_path, capsys):
+    folders = [tiles, tmp_path / "out", teacher, tmp_path / "state"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, folders)], env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
+    trained(tiles, "dis2", tmp_path / "out", teacher, tmp_path / "state", save_every=2)
+    assert "going on from step 4" in capsys.readouterr().err
+    assert same(tmp_path / "out", trained(tiles, "dis2", tmp_path / "unbroken", teacher, save_every=2))
+
+
+def test_a_training_that_was_killed_before_its_files_were_whole_writes_them_when_run_again(tiles, model, tmp_path, monkeypatch):
+    arguments = tiles, "teacher", tmp_path / "out", None, tmp_path / "state"
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(curves, "draw", lambda *_: (_ for _ in ()).throw(MemoryError))
+        trained(*arguments)
+    assert same(trained(*arguments), model("teacher")) and (tmp_path / "out" / "curves.png").exists()
+
+
+@pytest.mark.parametrize("changed", [{"seed": 4}, {"learning_rate": 0.001}])
+def test_the_state_of_other_settings_is_not_gone_on_from(changed, tiles, model, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(tiles, "teacher", tmp_path / "out", None, tmp_path / "state")
+    trained(tiles, "teacher", tmp_path / "out", None, tmp_path / "state", **changed)
+    assert "left by other settings, code or data" in capsys.readouterr().err
+    assert same(tmp_path / "out", trained(tiles, "teacher", tmp_path / "fresh", **changed))
+    assert not same(tmp_path / "out", model("teacher"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_told_to_stop_keep_their_state_and_go_on(tiles, tmp_path):
+    """As a scheduler does, which tells all of them."""
+    out, state = tmp_path / "out", tmp_path / "state"
+    command = by_hand(tiles, "teacher", out, None, state, devices=2, teacher_steps=60, validate_every=60, save_every=2)
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while running.poll() is None and not (state / "state.json").exists():
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGTERM)
+    said = running.communicate(timeout=120)[1]
+    assert running.returncode == 143 and said.count("stopped by signal 15") == 1, said
+    step = read_json(state / "state.json")["step"]
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0 and again.stderr.count(f"going on from step {step}") == 1, again.stderr
+    assert len(history(out)) == 60
