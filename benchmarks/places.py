@@ -3,23 +3,31 @@ r"""How far methods carry to places that they have not seen: each training scene
     snakemake prepare --cores all --configfile config/ombria.yaml --config data_root=FOLDER
     DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml dis2 paper --training '{"learning_rate": 0.002}' --name slow
     DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml dis2 paper --name slow --scenes g00 g01
+    python benchmarks/places.py config/ombria.yaml --first slow/dis2 --out benchmarks/results/ombria-places.csv
 
 Test scenes are not touched, and the validation scenes choose checkpoints as ever: so settings can be chosen by many places where
 one validation scene is too little. Prints mIoU, the mean over combinations and each of them, by method and place that was left
-out. Writes models and scores to results/NAME/places/; what is there is not made again.
+out. Writes models and scores to results/NAME/places/; what is there is not made again. `--out` is for all that lies there: a line
+for each setting and method (SETTING/METHOD), place and combination; and in NAME-leads.csv how far the first one is above each
+other, a place being one observation, with the 95 % interval of a paired t test and Holm's correction over the means.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import ttest_rel
+from scores import Row, lead, write
 
+from dis2.combinations import combinations, name_of
 from dis2.config.data import Data
 from dis2.config.run import Run, read_run
 from dis2.config.training import TrainingSettings
+from dis2.evaluation.compare import MEAN, Difference, holm
 from dis2.evaluation.evaluate import evaluate
 from dis2.files import read_json
 from dis2.models.registry import METHODS, method_of
@@ -30,11 +38,13 @@ from dis2.training.train import train
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("config", type=Path, help="config file of the run, with splits by scene, prepared")
-    arguments.add_argument("methods", nargs="+", metavar="METHOD", help="one or more of the methods")
+    arguments.add_argument("methods", nargs="*", metavar="METHOD", help="methods to train and score")
     arguments.add_argument("--training", type=json.loads, default={}, metavar="JSON", help="settings of training that differ")
     arguments.add_argument("--name", default="default", help="what these settings are called")
     arguments.add_argument("--scenes", nargs="+", help="the scenes to leave out (default: every one that trains)")
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--out", type=Path, help="where the CSV of all scores goes")
+    arguments.add_argument("--first", default="default/dis2", metavar="SETTING/METHOD", help="what is compared with all others")
     given = arguments.parse_args()
     if given.training and given.name == "default":
         arguments.error("--name: missing; settings of training that differ need a name of their own")
@@ -44,6 +54,8 @@ def main() -> None:
         folder = run.folder / "places" / scene
         for method in given.methods:
             print(f"{given.name} {method} {scene}: {told(score(run, settings, method, given.seed, scene, folder, given.name))}")
+    if given.out:
+        summary(scored(run.folder / "places"), given.first, given.out)
 
 
 def score(run: Run, settings: TrainingSettings, method: str, seed: int, scene: str, folder: Path, name: str) -> dict[str, float]:
@@ -52,10 +64,17 @@ def score(run: Run, settings: TrainingSettings, method: str, seed: int, scene: s
     if not (folder / "statistics.json").exists():
         statistics(data, tiles, folder / "statistics.json")
 
+    def fit(method: str, out: Path, teacher: Path | None = None, combination: str | None = None) -> None:
+        if not (out / "weights.safetensors").exists():
+            train(data, run.model, settings, method, seed, tiles, folder / "statistics.json", out, None, teacher, combination)
+
     def trained(method: str, teacher: Path | None) -> Path:
         out = models / method / str(seed)
-        if not (out / "weights.safetensors").exists():
-            train(data, run.model, settings, method, seed, tiles, folder / "statistics.json", out, None, teacher)
+        if not method_of(method).specialists:
+            fit(method, out, teacher)
+            return out
+        for combination in map(name_of, combinations(tuple(data.sensors))):
+            fit(method, out / combination, combination=combination)
         return out
 
     model = trained(method, trained("teacher", None) if method_of(method).teacher else None)
@@ -69,6 +88,58 @@ def left_out(data: Data, scene: str) -> Data:
     """The data with one training scene to test on, and without the test scenes."""
     others = {name: it for name, it in data.scenes.items() if it.split != "test"}
     return data.model_copy(update={"scenes": others | {scene: data.scenes[scene].model_copy(update={"split": "test"})}})
+
+
+def scored(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """All that lies there: by SETTING/METHOD and place the mIoU of each combination, the mean over seeds, and their mean."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for path in sorted(folder.glob("*/*/scores/*")):
+        seeds = [read_json(seed)["combinations"] for seed in sorted(path.glob("*.json"))]
+        miou = {name: float(np.mean([seed[name]["scores"]["miou"] for seed in seeds])) for name in seeds[0]}
+        scene, setting = path.relative_to(folder).parts[:2]
+        found.setdefault(f"{setting}/{path.name}", {})[scene] = miou | {MEAN: float(np.mean(list(miou.values())))}
+    return found
+
+
+def summary(found: dict[str, dict[str, dict[str, float]]], first: str, out: Path) -> None:
+    """Writes the scores and the leads, and prints them for people."""
+    rows: list[Row] = [
+        {"method": name, "place": place, "combination": combination, "miou": miou}
+        for name, places in found.items()
+        for place, scores in places.items()
+        for combination, miou in scores.items()
+    ]
+    gaps: list[Row] = [
+        {"rival": name, "places": len(found[name]), "combination": combination}
+        | {"lead": gap.mean, "low": gap.low, "high": gap.high, "verdict": gap.verdict}
+        for name, each in leads(found, first).items()
+        for combination, gap in each.items()
+    ]
+    write(rows, out)
+    write(gaps, out.with_name(f"{out.stem}-leads.csv"))
+    for name, places in sorted(found.items(), key=lambda it: -np.mean([scores[MEAN] for scores in it[1].values()])):
+        means = [np.mean([scores[key] for scores in places.values()]) for key in next(iter(places.values()))]
+        each = [f"{100 * value:.1f}" for value in [*(scores[MEAN] for scores in places.values()), *means]]
+        print(f"| {' | '.join([name, *each, lead({row['combination']: row for row in gaps if row['rival'] == name})])} |")
+
+
+def leads(found: dict[str, dict[str, dict[str, float]]], first: str) -> dict[str, dict[str, Difference]]:
+    """How far the first is above each other that was scored in the same places, a place being one observation."""
+    gaps: dict[str, dict[str, Difference]] = {}
+    for name, places in found.items():
+        if name == first or places.keys() != found[first].keys():
+            continue
+        gaps[name] = {}
+        for combination in next(iter(places.values())):
+            a, b = ([it[place][combination] for place in places] for it in (found[first], places))
+            test = ttest_rel(a, b)
+            low, high = test.confidence_interval()
+            gaps[name][combination] = Difference(float(np.mean(a) - np.mean(b)), float(low), float(high), float(test.pvalue))
+    for each in ({MEAN}, {key for gap in gaps.values() for key in gap} - {MEAN}):
+        family = [(name, key) for name, gap in gaps.items() for key in gap if key in each]
+        for (name, key), chance in zip(family, holm([gaps[name][key].p or 0.0 for name, key in family]), strict=True):
+            gaps[name][key] = replace(gaps[name][key], holm=chance)
+    return gaps
 
 
 def told(miou: dict[str, float]) -> str:

@@ -135,7 +135,7 @@ def table(scores: Sequence[Row], leads: Sequence[Row], taken: Mapping[str, float
         told = {row["combination"]: row for row in leads if row["rival"] == method}
         won = [_count(told, verdict) for verdict in ("leads", "trails")]
         time = "" if seconds_taken is None else f"{seconds_taken:.0f}"
-        lines.append([method, *map(_score, mine), _lead(told), *won, time])
+        lines.append([method, *map(_score, mine), lead(told), *won, time])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -150,7 +150,8 @@ def _count(told: Mapping[str, Row], verdict: str) -> str:
     return f"{verdicts.count(verdict)} of {len(verdicts)}" if told else ""
 
 
-def _lead(told: Mapping[str, Row]) -> str:
+def lead(told: Mapping[str, Row]) -> str:
+    """The lead in the mean with its interval and verdict, for a cell."""
     row = told.get(MEAN)
     if not row or row["low"] is None:
         return ""

@@ -111,6 +111,11 @@ class Sensor(Section):
         """What is done to the numbers of its files by themselves: limits of heights above the ground come after that."""
         return self.scaling.without("clip") if self.ground else self.scaling
 
+    @property
+    def cut(self) -> dict[str, Any]:
+        """What of this its tiles depend on, as plain values: all but how heights are shown to a network."""
+        return self.model_dump(mode="json", exclude={"relief"}, exclude_defaults=True)
+
     @field_serializer("nodata", when_used="json")
     def _as_json_can_hold_it(self, nodata: float | None) -> float | str | None:
         return "nan" if nodata is not None and math.isnan(nodata) else nodata
@@ -325,6 +330,13 @@ class Data(Section):
     def values(self) -> dict[str, tuple[int | str, ...]]:
         """The label values that mean each class."""
         return {name: spec.values or (index, name) for index, (name, spec) in enumerate(self.classes.items())}
+
+    @property
+    def cut(self) -> dict[str, dict[str, Any]]:
+        """What tiles of a labelled scene depend on besides its files and grid, as plain values by what it is of."""
+        labels = {"values": {name: list(it) for name, it in self.values.items()}, "ignore": list(self.ignore)}
+        sensors = {f"sensors.{name}": sensor.cut for name, sensor in self.sensors.items()}
+        return sensors | {"labels": labels | {"tolerance": self.tolerance}}
 
     @property
     def label_colors(self) -> dict[int, int]:

@@ -160,6 +160,8 @@ def _cutting(sources: Sources, writer: Writer) -> Callable[..., None]:
 def _header(sources: Sources) -> Header:
     """What the store says about itself; a sensor whose files have not the bands that the config tells is an error."""
     data, scene = sources.data, sources.scene
+    labelled = any(chip.labels for chip in data.scenes[scene].footprints.values())
+    used = {*(["labels"] if labelled else []), *(f"sensors.{sensor}" for sensor in sources.sensors)}
     sensors, units = {}, {}
     for sensor in sources.sensors:
         with sources.sensor(sensor) as reader:
@@ -175,6 +177,7 @@ def _header(sources: Sources) -> Header:
         classes=tuple(data.classes),
         shifts=sources.shifts,
         chips={place.name: place.window for place in places(data, sources.settings, scene)},
-        labelled=any(chip.labels for chip in data.scenes[scene].footprints.values()),
+        labelled=labelled,
         units={sensor: unit for sensor, unit in units.items() if unit},
+        cut={part: told for part, told in data.cut.items() if part in used},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ STRIP = 64 * CELL
 """Labels are looked through in windows of this side, so that memory does not grow with the scene."""
 LATTICE = CHUNK // 2
 """Aligned tiles start on multiples of this many pixels: so they touch fewer chunks of the store."""
+
+
+def other_cut(was: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The first setting by which tiles would be cut otherwise now, of the sensors that both have, and of labels."""
+    for part in (part for part in was if part in now):
+        for key in sorted(was[part].keys() | now[part].keys()):
+            if was[part].get(key) != now[part].get(key):
+                told = [json.dumps(it[part][key]) if key in it[part] else "nothing" for it in (was, now)]
+                return f"cut with {part}.{key}: {told[0]}, the config says {told[1]}"
+    return None
 
 
 class Scenes:
@@ -63,6 +73,8 @@ class Scenes:
         if store.classes != tuple(self.data.classes):
             classes, wanted = ", ".join(store.classes), ", ".join(self.data.classes)
             raise UserError(f"{store.path}: classes {classes} are not the config's {wanted}; run tile again")
+        if other := other_cut(store.cut, self.data.cut):
+            raise UserError(f"{store.path}: {other}; run tile again")
 
     def _bytes(self, store: Store) -> int:
         """What a scene takes as plain arrays."""

@@ -47,6 +47,8 @@ class Header:
     labelled: bool
     units: dict[str, str] = field(default_factory=dict)
     """Of the sensors whose values have one."""
+    cut: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What of the config it was cut by."""
 
 
 class Writer:
@@ -113,6 +115,7 @@ class Store:
         self.bands: dict[str, int] = said["sensors"]
         self.chips = {name: Window(*place) for name, place in said["chips"].items()}
         self.labelled: bool = said["labelled"]
+        self.cut: dict[str, dict[str, Any]] = said.get("cut", {})
         self._arrays: dict[str, Shards] = {}
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
@@ -242,6 +245,7 @@ def _described(header: Header) -> dict[str, Any]:
         "shifts": {sensor: asdict(shift) for sensor, shift in header.shifts.items()},
         "chips": {name: list(place) for name, place in header.chips.items()},
         "labelled": header.labelled,
+        "cut": header.cut,
     }
 
 

@@ -1,6 +1,7 @@
 """The tile stage writes what the one warp reads, with shifts taken out, and nothing of a scene that does not fit."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -16,8 +17,9 @@ from dis2.errors import UserError
 from dis2.raster.grid import Shift, Window
 from dis2.raster.scene import open_scene_labels, open_sensor, places, scene_grid
 from dis2.tiles.cut import cut
+from dis2.tiles.dataset import Scenes
 from dis2.tiles.store import open_store
-from tests.made import PIXELS, PLACE, SENSORS, data_of, raster, scene
+from tests.made import CLASSES, PIXELS, PLACE, SENSORS, data_of, raster, scene
 
 SIDE = 600
 """More than one cell of the warp and one chunk of the store."""
@@ -72,6 +74,41 @@ def test_a_sensor_s_unit_goes_with_it(tmp_path):
     cut(data_of({"bog": scene(tmp_path, 40)}, sensors), GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
     there = open_store(tmp_path / "bog.zarr").group
     assert there["lidar"].attrs["units"] == "m" and "units" not in there["thermal"].attrs
+
+
+LEVELS = {"bands": 1, "kind": "surface"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"thermal": SENSORS["thermal"]}, None),
+        ({"lidar": LEVELS | {"relief": [0, 4]}}, None),
+        ({"thermal": {"bands": 2, "take": [2, 1]}}, "sensors.thermal.take: nothing, the config says [2, 1]"),
+        ({"lidar": {"bands": 1}}, 'sensors.lidar.kind: "surface", the config says nothing'),
+        ({"lidar": LEVELS | {"ground": 9}}, "sensors.lidar.ground: nothing, the config says 9"),
+        ({"lidar": LEVELS | {"scaling": {"unit": "m"}}}, 'sensors.lidar.scaling: nothing, the config says {"unit": "m"}'),
+    ],
+)
+def test_tiles_whose_sensors_were_cut_otherwise_are_refused(tmp_path, changes, told):
+    scenes, sensors = {"bog": scene(tmp_path, 40)}, SENSORS | {"lidar": LEVELS}
+    cut(data_of(scenes, sensors), GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
+    config = data_of(scenes, sensors | changes)
+    if told is None:
+        assert Scenes(config, tmp_path, "train").stores
+        return
+    with pytest.raises(UserError, match=re.escape(f"bog.zarr: cut with {told}; run tile again")):
+        Scenes(config, tmp_path, "train")
+
+
+def test_tiles_whose_label_values_meant_another_class_are_refused(tmp_path):
+    scenes, names = {"bog": scene(tmp_path, 40)}, list(CLASSES)
+    cut(data_of(scenes), GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
+    classes = {names[0]: {"values": [1]}, names[1]: {"values": [0]}, names[2]: {"values": [2]}}
+    with pytest.raises(UserError, match=r"bog\.zarr: cut with labels\.values: .*, the config says .*; run tile again"):
+        Scenes(data_of(scenes, classes=classes), tmp_path, "train")
+    with pytest.raises(UserError, match=r"labels\.ignore: \[255\], the config says \[200, 255\]"):
+        Scenes(data_of(scenes, ignore=[200, 255]), tmp_path, "train")
 
 
 def test_a_whole_shift_brings_pixels_back_bit_by_bit(tmp_path):
