@@ -76,6 +76,7 @@ def open_labels(labels: Labels, data: Data, grid: Grid) -> Iterator[LabelReader]
     if labels.attribute is not None:
         yield VectorLabels(_polygons(labels, data, grid), grid)
         return
+    _check_nodata(labels.file, data)
     how = (grid, labels.resampling or "nearest")
     if data.label_colors:
         with uncoloured(labels.file, data) as file, warped((file,), *how, adapted=labels.resampling is None) as source:
@@ -88,6 +89,21 @@ def open_labels(labels: Labels, data: Data, grid: Grid) -> Iterator[LabelReader]
             told = f"{source.count} bands; labels have one band of class values, or three of colours"
             raise UserError(f"{labels.file}: {told}; name the band (labels.band), or the classes' colours (values: ['#ffffff'])")
         yield RasterLabels(labels.file, source, data, labels.band or 1)
+
+
+def _check_nodata(file: str, data: Data) -> None:
+    """Refuses labels whose nodata is what means a class: that class would be lost."""
+    with open_raster(file) as source:
+        nodata = nodata_of(source)
+    if nodata is None or not float(nodata).is_integer():
+        return
+    value: int | str = "#" + f"{int(nodata):02x}" * 3 if data.label_colors else int(nodata)
+    for name, values in data.values.items():
+        if str(value) in (str(it).lower() for it in values):
+            remedy = (
+                f"remove it from the file (`gdal_edit.py -unsetnodata`), or let data.ignore have {value} instead of the class"
+            )
+            raise UserError(f"{file}: nodata {nodata:g}, no measurement, is also what means class {name} ({value}); {remedy}")
 
 
 @contextmanager

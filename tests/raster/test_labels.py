@@ -1,6 +1,7 @@
 """Labels of rasters and of polygons are the same classes, and what means nothing is one line."""
 
 import json
+import re
 
 import numpy as np
 import pyogrio.raw
@@ -193,12 +194,30 @@ def test_colours_become_the_index_of_their_class(tmp_path, monkeypatch):
 def test_a_colour_is_measured_unless_all_its_bands_are_nodata(tmp_path, nodata):
     """Of ISPRS's colours each but white has a band of 0, and each a band of 255."""
     colors = np.concatenate([datasets.PALETTE, np.zeros((1, 3), "uint8")])
-    told = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors]
-    data = data_of({}, classes={f"class_{n}": {"values": [color]} for n, color in enumerate(told[:6])}, ignore=told[6:])
-    indices = np.resize(np.arange(7), (20, 24))
-    seen = read(raster(tmp_path / "a.tif", np.moveaxis(colors[indices], -1, 0), nodata=nodata), data=data)
     unmeasured = (colors == nodata).all(1) | (np.arange(7) == 6)
-    assert np.array_equal(seen, np.where(unmeasured, IGNORE, np.arange(7))[indices])
+    told = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors]
+    classes = {f"class_{n}": {"values": [told[n]]} for n in np.flatnonzero(~unmeasured)}
+    indices = np.resize(np.arange(7), (20, 24))
+    seen = read(
+        raster(tmp_path / "a.tif", np.moveaxis(colors[indices], -1, 0), nodata=nodata),
+        data=data_of({}, classes=classes, ignore=["#000000"]),
+    )
+    assert np.array_equal(seen, np.where(unmeasured, IGNORE, np.cumsum(~unmeasured) - 1)[indices])
+
+
+@pytest.mark.parametrize("colored", [False, True])
+def test_labels_whose_nodata_means_a_class_are_refused(tmp_path, colored):
+    """Its pixels would have no class, and nobody would be told."""
+    values = np.full((3 if colored else 1, 20, 24), 255, "uint8")
+    file = raster(tmp_path / "a.tif", values, nodata=255)
+    white = ["#FFFFFF"] if colored else [255]
+    data = data_of({}, classes={"roads": {"values": white}, "trees": {"values": ["#00ff00" if colored else 1]}}, ignore=[])
+    told = f"a.tif: nodata 255, no measurement, is also what means class roads ({'#ffffff' if colored else 255}); remove it"
+    with pytest.raises(UserError, match=re.escape(told)):
+        read(file, data=data)
+    with rasterio.open(file, "r+") as dataset:
+        dataset.nodata = None
+    assert (read(file, data=data) == 0).all()
 
 
 def test_a_colour_that_is_clear_may_mean_nothing(tmp_path):
