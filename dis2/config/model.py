@@ -18,7 +18,7 @@ class ModelSettings(Section):
     tile: int | None = Field(None, ge=32, multiple_of=16, description="the one size of image of `paper` (default: training.tile)")
     hierarchy: bool = Field(True, description="fuse every level (false, an ablation: the coarsest one alone)")
     compensation: bool = Field(True, description="fill the slots of missing sensors (false, an ablation: leave them empty)")
-    classwise: bool = Field(False, description="attend to and decode each class by itself (its worth: benchmarks/learning.md)")
+    classwise: bool = Field(False, description="attend to and decode each class by itself (its worth: benchmarks/choices.md)")
     certainty: bool = Field(False, description="sensors say how sure they are of what fills slots (likewise)")
 
     @property

@@ -88,7 +88,7 @@ class TrainingSettings(Section):
     tensorboard: bool = Field(False, description="also write events for TensorBoard, to events/ beside the model")
     distillation: bool = Field(
         False,
-        description="dis2 also learns from the teacher; else it only starts from it (its worth: benchmarks/learning.md)",
+        description="dis2 also learns from the teacher; else it only starts from it (its worth: benchmarks/choices.md)",
     )
     weights: LossWeights = Field(LossWeights(), description="the weight of every term of the loss")
 
