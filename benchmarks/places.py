@@ -25,6 +25,7 @@ from scores import Row, lead, write
 
 from dis2.combinations import combinations, name_of
 from dis2.config.data import Data
+from dis2.config.plan import ZEROS
 from dis2.config.run import Run, read_run
 from dis2.config.training import TrainingSettings
 from dis2.evaluation.compare import MEAN, Difference, holm
@@ -38,7 +39,9 @@ from dis2.training.train import train
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("config", type=Path, help="config file of the run, with splits by scene, prepared")
-    arguments.add_argument("methods", nargs="*", metavar="METHOD", help="methods to train and score")
+    arguments.add_argument(
+        "methods", nargs="*", metavar="METHOD", help=f"methods to train and score; {ZEROS}: the teacher fed zeros"
+    )
     arguments.add_argument("--training", type=json.loads, default={}, metavar="JSON", help="settings of training that differ")
     arguments.add_argument("--name", default="default", help="what these settings are called")
     arguments.add_argument("--scenes", nargs="+", help="the scenes to leave out (default: every one that trains)")
@@ -77,10 +80,11 @@ def score(run: Run, settings: TrainingSettings, method: str, seed: int, scene: s
             fit(method, out / combination, combination=combination)
         return out
 
-    model = trained(method, trained("teacher", None) if method_of(method).teacher else None)
+    teacher = trained("teacher", None) if method == ZEROS or method_of(method).teacher else None
+    model = teacher if method == ZEROS else trained(method, teacher)
     out = models / "scores" / method / f"{seed}.json"
     if not out.exists():
-        evaluate(data, run.evaluation, model, tiles, out, "test", zeros=False)
+        evaluate(data, run.evaluation, model, tiles, out, "test", zeros=method == ZEROS)
     return {combination: found["scores"]["miou"] for combination, found in read_json(out)["combinations"].items()}
 
 
@@ -110,24 +114,35 @@ def summary(found: dict[str, dict[str, dict[str, float]]], first: str, out: Path
         for combination, miou in scores.items()
     ]
     gaps: list[Row] = [
-        {"rival": name, "places": len(found[name]), "combination": combination}
+        {"rival": name, "places": len(found[name].keys() & found[first].keys()), "combination": combination}
         | {"lead": gap.mean, "low": gap.low, "high": gap.high, "verdict": gap.verdict}
         for name, each in leads(found, first).items()
         for combination, gap in each.items()
     ]
     write(rows, out)
     write(gaps, out.with_name(f"{out.stem}-leads.csv"))
+    print(table(found, gaps))
+
+
+def table(found: dict[str, dict[str, dict[str, float]]], gaps: list[Row]) -> str:
+    """The same in Markdown: the mean over combinations in each place, and over places that mean and each combination."""
+    every = sorted({place for places in found.values() for place in places})
+    combinations = list(next(iter(next(iter(found.values())).values())))
+    lines = [["", *every, *combinations, "lead in the mean"]]
+    lines.append(["---"] * len(lines[0]))
     for name, places in sorted(found.items(), key=lambda it: -np.mean([scores[MEAN] for scores in it[1].values()])):
-        means = [np.mean([scores[key] for scores in places.values()]) for key in next(iter(places.values()))]
-        each = [f"{100 * value:.1f}" for value in [*(scores[MEAN] for scores in places.values()), *means]]
-        print(f"| {' | '.join([name, *each, lead({row['combination']: row for row in gaps if row['rival'] == name})])} |")
+        each = [f"{100 * places[place][MEAN]:.1f}" if place in places else "" for place in every]
+        means = [f"{100 * np.mean([scores[key] for scores in places.values()]):.1f}" for key in combinations]
+        lines.append([name, *each, *means, lead({row["combination"]: row for row in gaps if row["rival"] == name})])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def leads(found: dict[str, dict[str, dict[str, float]]], first: str) -> dict[str, dict[str, Difference]]:
-    """How far the first is above each other that was scored in the same places, a place being one observation."""
+    """How far the first is above each other in the places of both, a place being one observation."""
     gaps: dict[str, dict[str, Difference]] = {}
-    for name, places in found.items():
-        if name == first or places.keys() != found[first].keys():
+    for name in found:
+        places = {place: scores for place, scores in found[name].items() if place in found[first]}
+        if name == first or len(places) < 2:
             continue
         gaps[name] = {}
         for combination in next(iter(places.values())):
