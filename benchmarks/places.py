@@ -1,15 +1,17 @@
 r"""How far methods carry to places that they have not seen: each training scene is left out once, and scored on.
 
     snakemake prepare --cores all --configfile config/ombria.yaml --config data_root=FOLDER
-    DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml dis2 paper --training '{"learning_rate": 0.002}' --name slow
-    DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml dis2 paper --name slow --scenes g00 g01
-    python benchmarks/places.py config/ombria.yaml --first slow/dis2 --out benchmarks/results/ombria-places.csv
+    DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml dis2 paper
+    DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml dis2 --training '{"learning_rate": 0.006}' --name fast
+    DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml paper --scenes g00 g01
+    DIS2_DATA=FOLDER python benchmarks/places.py config/ombria.yaml --out benchmarks/results/ombria-places.csv
 
 Test scenes are not touched, and the validation scenes choose checkpoints as ever: so settings can be chosen by many places where
 one validation scene is too little. Prints mIoU, the mean over combinations and each of them, by method and place that was left
 out. Writes models and scores to results/NAME/places/; what is there is not made again. `--out` is for all that lies there: a line
 for each setting and method (SETTING/METHOD), place and combination; and in NAME-leads.csv how far the first one is above each
-other, a place being one observation, with the 95 % interval of a paired t test and Holm's correction over the means.
+other, a place being one observation, with the 95 % interval of a paired t test and Holm's correction, over the means and over all
+single combinations.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from dis2.config.run import Run, read_run
 from dis2.config.training import TrainingSettings
 from dis2.evaluation.compare import MEAN, Difference, holm
 from dis2.evaluation.evaluate import evaluate
-from dis2.files import read_json
+from dis2.files import read_json, write_json
 from dis2.models.registry import METHODS, method_of
 from dis2.tiles.statistics import statistics
 from dis2.training.train import train
@@ -53,12 +55,20 @@ def main() -> None:
         arguments.error("--name: missing; settings of training that differ need a name of their own")
     run = read_run([given.config], METHODS)
     settings = TrainingSettings.model_validate(run.training.model_dump(exclude_unset=True) | given.training)
+    told_of = run.folder / "places" / f"{given.name}.json"
+    if given.methods and not told_of.exists():
+        write_json(told_of, settings.model_dump())
+    if given.methods and read_json(told_of) != settings.model_dump():
+        arguments.error(f"--name {given.name}: {told_of} has other settings; give these another name, or delete what is of those")
     for scene in given.scenes or run.data.trained:
         folder = run.folder / "places" / scene
         for method in given.methods:
             print(f"{given.name} {method} {scene}: {told(score(run, settings, method, given.seed, scene, folder, given.name))}")
     if given.out:
-        summary(scored(run.folder / "places"), given.first, given.out)
+        found = scored(run.folder / "places")
+        if given.first not in found:
+            arguments.error(f"--first {given.first}: not scored; there are {', '.join(found) or 'none'}")
+        summary(found, given.first, given.out)
 
 
 def score(run: Run, settings: TrainingSettings, method: str, seed: int, scene: str, folder: Path, name: str) -> dict[str, float]:
@@ -120,7 +130,8 @@ def summary(found: dict[str, dict[str, dict[str, float]]], first: str, out: Path
         for combination, gap in each.items()
     ]
     write(rows, out)
-    write(gaps, out.with_name(f"{out.stem}-leads.csv"))
+    if gaps:
+        write(gaps, out.with_name(f"{out.stem}-leads.csv"))
     print(table(found, gaps))
 
 
@@ -147,9 +158,10 @@ def leads(found: dict[str, dict[str, dict[str, float]]], first: str) -> dict[str
         gaps[name] = {}
         for combination in next(iter(places.values())):
             a, b = ([it[place][combination] for place in places] for it in (found[first], places))
-            test = ttest_rel(a, b)
+            mean, test = float(np.mean(a) - np.mean(b)), ttest_rel(a, b)
             low, high = test.confidence_interval()
-            gaps[name][combination] = Difference(float(np.mean(a) - np.mean(b)), float(low), float(high), float(test.pvalue))
+            chance = float(abs(mean) < 1e-12) if np.isnan(test.pvalue) else float(test.pvalue)  # NaN: as far apart in every place
+            gaps[name][combination] = Difference(mean, float(low), float(high), chance)
     for each in ({MEAN}, {key for gap in gaps.values() for key in gap} - {MEAN}):
         family = [(name, key) for name, gap in gaps.items() for key in gap if key in each]
         for (name, key), chance in zip(family, holm([gaps[name][key].p or 0.0 for name, key in family]), strict=True):

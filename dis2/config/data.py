@@ -118,7 +118,7 @@ class Sensor(Section):
 
     @field_serializer("nodata", when_used="json")
     def _as_json_can_hold_it(self, nodata: float | None) -> float | str | None:
-        return "nan" if nodata is not None and math.isnan(nodata) else nodata
+        return nodata if nodata is None or math.isfinite(nodata) else str(nodata)
 
 
 class ClassLabel(Section):
@@ -128,6 +128,11 @@ class ClassLabel(Section):
         (), description="label values, or colours such as '#ffffff' of labels in colour (default: the position in the list)"
     )
     color: str | None = Field(None, pattern=r"^#[0-9a-fA-F]{6}$", description="#rrggbb on maps and in the report")
+
+
+def _alike(values: Iterable[int | str]) -> list[str]:
+    """Label values that mean the same as the same list: in order, and colours in lower case."""
+    return sorted(str(it) if color_of(it) is None else str(it).lower() for it in values)
 
 
 def color_of(value: int | str) -> int | None:
@@ -333,10 +338,11 @@ class Data(Section):
 
     @property
     def cut(self) -> dict[str, dict[str, Any]]:
-        """What tiles of a labelled scene depend on besides its files and grid, as plain values by what it is of."""
-        labels = {"values": {name: list(it) for name, it in self.values.items()}, "ignore": list(self.ignore)}
-        sensors = {f"sensors.{name}": sensor.cut for name, sensor in self.sensors.items()}
-        return sensors | {"labels": labels | {"tolerance": self.tolerance}}
+        """What of this tiles depend on besides scenes, as plain values by the section where it stands."""
+        sensors = {f"data.sensors.{name}": sensor.cut for name, sensor in self.sensors.items()}
+        classes = {f"data.classes.{name}": {"values": _alike(values)} for name, values in self.values.items()}
+        allowed = {"tolerance": self.tolerance} if self.label_colors else {}
+        return sensors | classes | {"data": {"ignore": _alike(self.ignore)} | allowed}
 
     @property
     def label_colors(self) -> dict[int, int]:

@@ -139,6 +139,8 @@ def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, flo
     counts: Counter[int] = sum((one.values for one in every), Counter())
     colored = labels.first.bands == 3
     nodata = {int(one.nodata) for one in every if one.nodata is not None and float(one.nodata).is_integer()}
+    if colored:
+        nodata = {value * 0x010101 for value in nodata if 0 <= value <= 255}
     left_out = {0} if (colored or test) and 0 in counts and len(counts) > 2 else set()
     if not colored and len(counts) > 2:
         left_out |= {value for value in (255, -1, *map(int, UNTOLD)) if value in counts}

@@ -14,7 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterWindow
 
-from dis2.config.data import IGNORE, Data, Labels
+from dis2.config.data import IGNORE, Data, Labels, color_of
 from dis2.config.packed import missing
 from dis2.errors import UserError
 from dis2.raster.grid import Grid, Window, blocks
@@ -97,13 +97,20 @@ def _check_nodata(file: str, data: Data) -> None:
         nodata = nodata_of(source)
     if nodata is None or not float(nodata).is_integer():
         return
-    value: int | str = "#" + f"{int(nodata):02x}" * 3 if data.label_colors else int(nodata)
+
+    def meant(value: int | str) -> bool:
+        color = color_of(value)
+        if color is not None:
+            return max(abs(channel - int(nodata)) for channel in color.to_bytes(3)) <= data.tolerance
+        return not data.label_colors and _is_number(value) and int(value) == nodata
+
     for name, values in data.values.items():
-        if str(value) in (str(it).lower() for it in values):
+        if lost := [value for value in values if meant(value)]:
             remedy = (
-                f"remove it from the file (`gdal_edit.py -unsetnodata`), or let data.ignore have {value} instead of the class"
+                f"remove it from the file (`gdal_edit.py -unsetnodata`), or the value from data.classes.{name}.values "
+                f"(the whole class: data.ignore: [{name}])"
             )
-            raise UserError(f"{file}: nodata {nodata:g}, no measurement, is also what means class {name} ({value}); {remedy}")
+            raise UserError(f"{file}: nodata {nodata:g}, no measurement, is also what means class {name} ({lost[0]}); {remedy}")
 
 
 @contextmanager

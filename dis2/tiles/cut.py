@@ -161,7 +161,8 @@ def _header(sources: Sources) -> Header:
     """What the store says about itself; a sensor whose files have not the bands that the config tells is an error."""
     data, scene = sources.data, sources.scene
     labelled = any(chip.labels for chip in data.scenes[scene].footprints.values())
-    used = {*(["labels"] if labelled else []), *(f"sensors.{sensor}" for sensor in sources.sensors)}
+    used = {part for part in data.cut if labelled and not part.startswith("data.sensors.")}
+    used |= {f"data.sensors.{sensor}" for sensor in sources.sensors}
     sensors, units = {}, {}
     for sensor in sources.sensors:
         with sources.sensor(sensor) as reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from dis2.tiles.augment import Draw, Sample, padded, resized, turned
 from dis2.tiles.cache import Arrays, in_memory, mapped, on_disk
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split, labels_used
-from dis2.tiles.store import CHUNK, Store, open_store, store_path
+from dis2.tiles.store import CHUNK, Store, check_cut, open_store, store_path
 
 CELL = 16
 """Class-aware drawing knows, for every cell of this side, which classes it holds."""
@@ -27,16 +27,6 @@ STRIP = 64 * CELL
 """Labels are looked through in windows of this side, so that memory does not grow with the scene."""
 LATTICE = CHUNK // 2
 """Aligned tiles start on multiples of this many pixels: so they touch fewer chunks of the store."""
-
-
-def other_cut(was: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The first setting by which tiles would be cut otherwise now, of the sensors that both have, and of labels."""
-    for part in (part for part in was if part in now):
-        for key in sorted(was[part].keys() | now[part].keys()):
-            if was[part].get(key) != now[part].get(key):
-                told = [json.dumps(it[part][key]) if key in it[part] else "nothing" for it in (was, now)]
-                return f"cut with {part}.{key}: {told[0]}, the config says {told[1]}"
-    return None
 
 
 class Scenes:
@@ -49,7 +39,7 @@ class Scenes:
         self.data, self.split = data, split
         self.stores = {scene: open_store(store_path(tiles, scene)) for scene in data.scenes_of(split)}
         for store in self.stores.values():
-            self._check(store)
+            check_cut(store, data)
         kept = self.stores if sum(self._bytes(store) for store in self.stores.values()) <= cache_bytes else {}
         self.folders = {scene: self._on_disk(store, folder) for scene, store in kept.items()} if folder else {}
         self.in_memory = bool(kept) and not folder
@@ -64,17 +54,6 @@ class Scenes:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In another process files are mapped again, and what was kept in memory is read from the stores."""
         self.__dict__ = state | {"cache": {scene: mapped(folder) for scene, folder in state["folders"].items()}}
-
-    def _check(self, store: Store) -> None:
-        for sensor, bands in store.bands.items():
-            if sensor in self.data.sensors and bands != self.data.sensors[sensor].bands:
-                told = self.data.sensors[sensor].bands
-                raise UserError(f"{store.path}: {sensor} has {bands} bands, the config says {told}; run tile again")
-        if store.classes != tuple(self.data.classes):
-            classes, wanted = ", ".join(store.classes), ", ".join(self.data.classes)
-            raise UserError(f"{store.path}: classes {classes} are not the config's {wanted}; run tile again")
-        if other := other_cut(store.cut, self.data.cut):
-            raise UserError(f"{store.path}: {other}; run tile again")
 
     def _bytes(self, store: Store) -> int:
         """What a scene takes as plain arrays."""

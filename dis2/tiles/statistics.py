@@ -19,7 +19,7 @@ from dis2.raster.moments import Moments, moments, parts
 from dis2.raster.relief import heights
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split, labels_used
-from dis2.tiles.store import Store, open_store, store_path
+from dis2.tiles.store import Store, check_cut, open_store, store_path
 
 THREADS = 4
 """So many windows are in memory at once, however many cores there are."""
@@ -29,6 +29,8 @@ def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None)
     """Mean and standard deviation of every band and the pixels of every class, over the training split."""
     scenes = data.scenes_of("train")
     stores = {scene: open_store(store_path(tiles.absolute() if scheduler else tiles, scene)) for scene in scenes}
+    for store in stores.values():
+        check_cut(store, data)
     todo = [dask.delayed(_part)(data, store, window) for store in stores.values() for window in _windows(store)]
     with connected(scheduler) if scheduler else dask.config.set(scheduler="threads", num_workers=THREADS):
         found = dask.compute(*todo)

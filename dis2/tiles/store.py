@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from dis2.config.data import IGNORE
+from dis2.config.data import IGNORE, Data
 from dis2.errors import UserError
 from dis2.files import unwritable
 from dis2.raster.grid import Grid, Shift, Window
@@ -161,6 +162,23 @@ class Store:
             return self._array(name).read(window)
         except Damaged as error:
             raise UserError(f"{self.path}: {error}; {MEND}") from None
+
+
+def check_cut(store: Store, data: Data) -> None:
+    """Refuses a store whose pixels would be others by this config: of the sensors that both have, and of labels."""
+    for sensor, bands in store.bands.items():
+        if sensor in data.sensors and bands != data.sensors[sensor].bands:
+            wanted = str(data.sensors[sensor].bands)
+            raise UserError(f"{store.path}: {sensor} has {bands} bands, the config says {wanted}; run tile again")
+    if store.classes != tuple(data.classes):
+        classes, wanted = ", ".join(store.classes), ", ".join(data.classes)
+        raise UserError(f"{store.path}: classes {classes} are not the config's {wanted}; run tile again")
+    now = data.cut
+    for section, was in ((section, was) for section, was in store.cut.items() if section in now):
+        for key in sorted(was.keys() | now[section].keys()):
+            if was.get(key) != now[section].get(key):
+                told, wanted = (json.dumps(it[key]) if key in it else "nothing" for it in (was, now[section]))
+                raise UserError(f"{store.path}: cut with {section}.{key}: {told}, the config says {wanted}; run tile again")
 
 
 def open_store(path: Path) -> Store:

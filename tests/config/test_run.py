@@ -356,10 +356,11 @@ def test_every_setting_is_explained_in_the_schema():
     assert all(model.get("description") for model in models)
 
 
-def test_a_section_survives_as_json_with_its_order_and_nan(tmp_path):
-    run = read(tmp_path, mine(grid="pixels", data__classes=["water", "land"]))
+@pytest.mark.parametrize("nodata", [float("nan"), float("-inf")])
+def test_a_section_survives_as_json_with_its_order_and_what_is_no_number(tmp_path, nodata):
+    run = read(tmp_path, mine(grid="pixels", data__classes=["water", "land"], data__sensors__echo__nodata=nodata))
     for name in ("data", "grid", "model", "training", "evaluation", "prediction", "report"):
-        text = json.dumps(getattr(run, name).model_dump(mode="json"))
+        text = json.dumps(getattr(run, name).model_dump(mode="json"), allow_nan=False)
         assert json.dumps(section(name, json.loads(text)).model_dump(mode="json")) == text
 
 

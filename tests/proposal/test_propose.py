@@ -117,6 +117,17 @@ def test_chips_without_georeferencing_are_split_by_their_order_and_colours_are_c
     assert [line.strip().split(":")[0] for line in text.splitlines() if "add relative: true" in line] == ["after"]
 
 
+def test_the_colour_of_nodata_is_ignored(tmp_path):
+    rng = np.random.default_rng(0)
+    palette = np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]], "uint8")
+    for place in "abc":
+        raster(tmp_path / "in" / f"{place}_optical.tif", rng.integers(1, 255, (3, 128, 128), dtype="uint8"))
+        raster(tmp_path / "in" / f"{place}_radar.tif", rng.integers(1, 9000, (1, 128, 128), dtype="uint16"))
+        raster(tmp_path / "in" / f"{place}_labels.tif", np.moveaxis(palette[land(rng, 128)[0]], -1, 0), nodata=255)
+    run, _ = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert run.data.label_colors == {0x0000FF: 0, 0xFF0000: 1, 0xFFFFFF: 255}
+
+
 def test_one_place_is_split_by_blocks_and_bands_in_files_are_one_sensor(tmp_path):
     rng = np.random.default_rng(0)
     for band in (2, 3, 4, 10):

@@ -212,12 +212,24 @@ def test_labels_whose_nodata_means_a_class_are_refused(tmp_path, colored):
     file = raster(tmp_path / "a.tif", values, nodata=255)
     white = ["#FFFFFF"] if colored else [255]
     data = data_of({}, classes={"roads": {"values": white}, "trees": {"values": ["#00ff00" if colored else 1]}}, ignore=[])
-    told = f"a.tif: nodata 255, no measurement, is also what means class roads ({'#ffffff' if colored else 255}); remove it"
+    told = f"a.tif: nodata 255, no measurement, is also what means class roads ({white[0]}); remove it"
     with pytest.raises(UserError, match=re.escape(told)):
         read(file, data=data)
     with rasterio.open(file, "r+") as dataset:
         dataset.nodata = None
     assert (read(file, data=data) == 0).all()
+
+
+@pytest.mark.parametrize(("tolerance", "refused"), [(0, False), (1, True)])
+def test_nodata_that_is_as_good_as_the_colour_of_a_class_is_refused(tmp_path, tolerance, refused):
+    file = raster(tmp_path / "a.tif", np.full((3, 20, 24), 255, "uint8"), nodata=255)
+    classes = {"roads": {"values": ["#fefefe"]}, "trees": {"values": ["#00ff00"]}}
+    data = data_of({}, classes=classes, tolerance=tolerance)
+    if refused:
+        with pytest.raises(UserError, match="is also what means class roads"):
+            read(file, data=data)
+    else:
+        assert (read(file, data=data) == IGNORE).all()
 
 
 def test_a_colour_that_is_clear_may_mean_nothing(tmp_path):

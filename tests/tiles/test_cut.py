@@ -18,6 +18,7 @@ from dis2.raster.grid import Shift, Window
 from dis2.raster.scene import open_scene_labels, open_sensor, places, scene_grid
 from dis2.tiles.cut import cut
 from dis2.tiles.dataset import Scenes
+from dis2.tiles.statistics import statistics
 from dis2.tiles.store import open_store
 from tests.made import CLASSES, PIXELS, PLACE, SENSORS, data_of, raster, scene
 
@@ -84,10 +85,10 @@ LEVELS = {"bands": 1, "kind": "surface"}
     [
         ({"thermal": SENSORS["thermal"]}, None),
         ({"lidar": LEVELS | {"relief": [0, 4]}}, None),
-        ({"thermal": {"bands": 2, "take": [2, 1]}}, "sensors.thermal.take: nothing, the config says [2, 1]"),
-        ({"lidar": {"bands": 1}}, 'sensors.lidar.kind: "surface", the config says nothing'),
-        ({"lidar": LEVELS | {"ground": 9}}, "sensors.lidar.ground: nothing, the config says 9"),
-        ({"lidar": LEVELS | {"scaling": {"unit": "m"}}}, 'sensors.lidar.scaling: nothing, the config says {"unit": "m"}'),
+        ({"thermal": {"bands": 2, "take": [2, 1]}}, "data.sensors.thermal.take: nothing, the config says [2, 1]"),
+        ({"lidar": {"bands": 1}}, 'data.sensors.lidar.kind: "surface", the config says nothing'),
+        ({"lidar": LEVELS | {"ground": 9}}, "data.sensors.lidar.ground: nothing, the config says 9"),
+        ({"lidar": LEVELS | {"scaling": {"unit": "m"}}}, 'data.sensors.lidar.scaling: nothing, the config says {"unit": "m"}'),
     ],
 )
 def test_tiles_whose_sensors_were_cut_otherwise_are_refused(tmp_path, changes, told):
@@ -105,10 +106,19 @@ def test_tiles_whose_label_values_meant_another_class_are_refused(tmp_path):
     scenes, names = {"bog": scene(tmp_path, 40)}, list(CLASSES)
     cut(data_of(scenes), GridSettings(), "bog", shifts(tmp_path), tmp_path / "bog.zarr")
     classes = {names[0]: {"values": [1]}, names[1]: {"values": [0]}, names[2]: {"values": [2]}}
-    with pytest.raises(UserError, match=r"bog\.zarr: cut with labels\.values: .*, the config says .*; run tile again"):
+    told = r'bog\.zarr: cut with data\.classes\.\w+\.values: \["0", "\w+"\], the config says \["1"\]; run tile again'
+    with pytest.raises(UserError, match=told):
         Scenes(data_of(scenes, classes=classes), tmp_path, "train")
-    with pytest.raises(UserError, match=r"labels\.ignore: \[255\], the config says \[200, 255\]"):
+    with pytest.raises(UserError, match=r'data\.ignore: \["255"\], the config says \["200", "255"\]'):
         Scenes(data_of(scenes, ignore=[200, 255]), tmp_path, "train")
+    with pytest.raises(UserError, match="run tile again"):
+        statistics(data_of(scenes, classes=classes), tmp_path, tmp_path / "statistics.json")
+
+
+def test_label_values_in_another_order_or_case_mean_the_same():
+    colored = {"mud": {"values": ["#00FF00", "#00aa00"]}, "reed": {"values": ["#ff0000"]}}
+    again = {"mud": {"values": ["#00aa00", "#00ff00"]}, "reed": {"values": ["#FF0000"]}}
+    assert data_of({}, classes=colored, ignore=[7, 255]).cut == data_of({}, classes=again, ignore=[255, 7]).cut
 
 
 def test_a_whole_shift_brings_pixels_back_bit_by_bit(tmp_path):
