@@ -167,9 +167,8 @@ class Store:
 def check_cut(store: Store, data: Data) -> None:
     """Refuses a store whose pixels would be others by this config: of the sensors that both have, and of labels."""
     for sensor, bands in store.bands.items():
-        if sensor in data.sensors and bands != data.sensors[sensor].bands:
-            wanted = str(data.sensors[sensor].bands)
-            raise UserError(f"{store.path}: {sensor} has {bands} bands, the config says {wanted}; run tile again")
+        if (spec := data.sensors.get(sensor)) and bands != spec.bands:
+            raise UserError(f"{store.path}: {sensor} has {bands} bands, the config says {spec.bands}; run tile again")
     if store.classes != tuple(data.classes):
         classes, wanted = ", ".join(store.classes), ", ".join(data.classes)
         raise UserError(f"{store.path}: classes {classes} are not the config's {wanted}; run tile again")
