@@ -3,3 +3,8 @@
 
 class UserError(Exception):
     """Shown as one line without a traceback; the command line then exits with 2."""
+
+
+def printable(text: str) -> str:
+    """The text in one line: a break, and all that cannot be shown, is written as Python does."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
+from dis2.combinations import MOST_SENSORS
 from dis2.config.base import FilesBySensor, Name, Section, SensorName, SplitName, one_or_more
 from dis2.config.listing import Listing
 
@@ -253,7 +254,9 @@ class Data(Section):
     """Everything that is told about the rasters themselves."""
 
     name: Name = Field(description="the data set: results go to results/<name>/")
-    sensors: dict[SensorName, Sensor] = Field(min_length=2, description="two sensors or more, in the order of combinations")
+    sensors: dict[SensorName, Sensor] = Field(
+        min_length=2, max_length=MOST_SENSORS, description="two sensors to eight, in the order of combinations"
+    )
     classes: dict[Name, ClassLabel] = Field(min_length=2, description="two classes or more; a plain list of names will do")
     ignore: tuple[int | str, ...] = Field(
         (IGNORE,), description="label values or colours that have no class and are not scored; a class's name: all of its values"
@@ -269,6 +272,14 @@ class Data(Section):
     listing: Listing | None = Field(None, description="makes `scenes`: from a table, or from names and patterns of their files")
     source: str = Field("", description="where the rasters can be had: told where one of them is missing")
     split: Split = Field(Split(), description="by scene, or by block with a gap")
+
+    @field_validator("sensors", mode="before")
+    @classmethod
+    def _combinations_can_be_counted(cls, sensors: Any) -> Any:
+        if isinstance(sensors, Mapping) and len(sensors) > MOST_SENSORS:
+            told = f"{len(sensors)} sensors have {2 ** len(sensors) - 1:,} combinations, and each is scored"
+            raise ValueError(f"{told}; give at most {MOST_SENSORS}: dates or bands of one instrument can be files of one sensor")
+        return sensors
 
     @field_validator("classes", mode="before", json_schema_input_type=TwoOrMore)
     @classmethod

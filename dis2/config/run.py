@@ -36,7 +36,7 @@ from dis2.config.preparation import Preparation
 from dis2.config.report import ReportSettings
 from dis2.config.simulate import Simulate
 from dis2.config.training import TrainingSettings
-from dis2.errors import UserError
+from dis2.errors import UserError, printable
 
 RESULTS = Path("results")
 
@@ -307,7 +307,7 @@ def faults(error: ValidationError, file: str, prefix: tuple[str, ...] = ()) -> l
     found = error.errors()
     inner = {one["loc"][:end] for one in found for end in range(len(one["loc"]))}
     told = [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
-    return ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in told]
+    return [printable(line) for line in told]
 
 
 def _fault(one: dict[str, Any], file: str, prefix: tuple[str, ...]) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from unicodedata import combining, normalize
 
+from dis2.combinations import MOST_SENSORS
 from dis2.errors import UserError
+from dis2.proposal.words import footprint_of, letters_of, natural, parts_of, place_parts, plain, words_of
 from dis2.raster.survey import VALUES, Seen
 
 BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
@@ -48,8 +49,17 @@ class Group:
         return [one for files in self.files.values() for one in files]
 
     @property
+    def placed(self) -> list[tuple[str, Seen]]:
+        """The files, each with its footprint."""
+        return [(key, one) for key, files in self.files.items() for one in files]
+
+    @property
     def first(self) -> Seen:
         return self.every[0]
+
+    def at(self, key: str) -> Seen:
+        """The first file of a footprint; of one that it lacks, an example."""
+        return self.files.get(key, self.every)[0]
 
     @property
     def values(self) -> set[int]:
@@ -104,6 +114,10 @@ def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Propos
         names = ", ".join(group.name for group in found.sensors) or "none"
         remedy = "dis2 fuses several, so give the rasters of another one"
         raise UserError(f"{folder}: fewer than two sensors found ({names}){_reasons(found.unused)}; {remedy}")
+    if len(found.sensors) > MOST_SENSORS:
+        names = ", ".join(group.name for group in found.sensors[:FEW])
+        remedy = "list dates of one place as files of one sensor in a config, or give a folder of fewer rasters"
+        raise UserError(f"{folder}: {len(found.sensors)} sensors found ({names}, ...), at most {MOST_SENSORS} may be; {remedy}")
     _name_apart(found.sensors)
     return found
 
@@ -120,9 +134,10 @@ def _matched(
         labels = _groups(labelled, known, others)
     best = max(labels, key=lambda group: (len(group.values) > 1, len(group.files)))
     unused = unused | {
-        one.path: f"labels too, but {best.first.path} is used" for it in labels if it is not best for one in it.every
+        one.path: f"labels too, but {best.at(key).path} is used" for it in labels if it is not best for key, one in it.placed
     }
-    groups = _groups(rest, set(best.files), places)
+    groups, strays = _without_strays(_groups(rest, set(best.files), places), best, places)
+    unused |= strays
     few = [group for group in groups if _has_few_values(group)]
     unused |= {one.path: "few whole numbers: labels or a mask, not an image" for group in few for one in group.every}
     groups = _of_each_place(best, [group for group in groups if group not in few], folder)
@@ -182,7 +197,7 @@ def _one_place(labels: Group, groups: list[Group], keys: list[str]) -> list[Grou
 
 def _named(one: Seen, places: list[str], folder: Path) -> str:
     """The place that is named in that of a file."""
-    words = {part for word in _words(one.path) for part in _footprint([word]).split("_")}
+    words = place_parts(words_of(one.path))
     named = [key for key in places if set(key.split("_")) <= words]
     if len(named) != 1:
         told = f"{' or '.join(places[:FEW])}{' or others' if len(places) > FEW else ''}"
@@ -221,7 +236,7 @@ def _is_quality(one: Seen) -> bool:
     """Of few values and called so, but called labels by nothing more than a mask."""
     if not one.values or one.bands > 1 or _is_called_labels(one, but=MASK):
         return False
-    return any(QUALITY.fullmatch(word) for word in (*_words(one.path), *_parts(one.path)))
+    return any(QUALITY.fullmatch(word) for word in (*words_of(one.path), *parts_of(one.path)))
 
 
 def _has_few_values(group: Group) -> bool:
@@ -233,7 +248,7 @@ def _train_and_test(labelled: list[Seen], rest: list[Seen]) -> tuple[Seen | None
     train, test = ([one for one in labelled if _tells(split, one)] for split in (TRAIN, TEST))
     alone = len(labelled) == 2 and not any(_tells(split, one) for one in rest for split in (TRAIN, TEST))
     names = {
-        tuple(part for part in _parts(one.path) if not TRAIN.fullmatch(part) and not TEST.fullmatch(part)) for one in labelled
+        tuple(part for part in parts_of(one.path) if not TRAIN.fullmatch(part) and not TEST.fullmatch(part)) for one in labelled
     }
     if not alone or len(names) > 1 or len(train) != 1 or len(test) != 1 or train == test:
         return None, None
@@ -241,7 +256,7 @@ def _train_and_test(labelled: list[Seen], rest: list[Seen]) -> tuple[Seen | None
 
 
 def _tells(split: re.Pattern[str], one: Seen) -> bool:
-    return any(split.fullmatch(part) for part in _parts(one.path))
+    return any(split.fullmatch(part) for part in parts_of(one.path))
 
 
 def _reasons(unused: dict[str, str]) -> str:
@@ -261,7 +276,7 @@ def _groups(seen: list[Seen], footprints: set[str], places: set[str]) -> list[Gr
 
 def _place_words(seen: list[Seen]) -> set[str]:
     """Words of some rasters that, in the names of others, tell places."""
-    return {word for one in seen for word in _words(one.path) if not word.isdigit() and not MOMENT.fullmatch(word)}
+    return {word for one in seen for word in words_of(one.path) if not word.isdigit() and not MOMENT.fullmatch(word)}
 
 
 def _by(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen], places: set[str]) -> list[Group]:
@@ -277,7 +292,7 @@ def _apart(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen]) -> lis
 
 def _loosely(one: Seen) -> tuple[object, ...]:
     """What all rasters of a sensor share: the build of their names, bands, and if they are heights."""
-    return one.bands, is_height(one), len(_words(one.path)), Path(one.path).suffix.lower()
+    return one.bands, is_height(one), len(words_of(one.path)), Path(one.path).suffix.lower()
 
 
 def _closely(one: Seen) -> tuple[object, ...]:
@@ -285,35 +300,60 @@ def _closely(one: Seen) -> tuple[object, ...]:
     return *_loosely(one), one.dtype, one.crs if one.crs is None else (one.crs, one.resolution)
 
 
-def _split(members: list[Seen], places: set[str]) -> list[Group]:
+def _without_strays(groups: list[Group], labels: Group, places: set[str]) -> tuple[list[Group], dict[str, str]]:
+    """The groups, those that match no labels split by words of footprints alone; and what of these is of few footprints.
+
+    One raster that is called otherwise, or a date, makes a word vary, which then seems to tell footprints: none has labels.
+    """
+    known = {part for key in labels.files for part in key.split("_")}
+    kept: list[Group] = []
+    strays: dict[str, str] = {}
+    for group in groups:
+        split = [group] if set(group.files) & set(labels.files) else _split(group.every, places, known)
+        most = max(split, key=lambda it: len(it.files))
+        if 2 * len(set(most.files) & set(labels.files)) <= max(2, len(labels.files)):
+            split = [group]
+        few = [it for it in split if 2 * len(it.files) <= len(most.files)]
+        kept += [it for it in split if it not in few]
+        strays |= {
+            one.path: f"few places have one called so; {most.at(key).path} is used" for it in few for key, one in it.placed
+        }
+    return kept, strays
+
+
+def _split(members: list[Seen], places: set[str], known: Iterable[str] = ()) -> list[Group]:
     """Files of one build: words that vary tell bands, sensors or footprints; those that vary together tell the same.
 
     Words by which labels are called tell no sensors. The finest of several files stands first, as its grid is the sensor's.
     """
-    words = {one.path: _words(one.path) for one in members}
+    words = {one.path: words_of(one.path) for one in members}
     columns = list(zip(*words.values(), strict=True))
     varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    fixed = [i for i in range(len(columns)) if i not in varying]
+    if known:
+        varying = _but_told(varying, columns, known)
     bands = [i for i in varying if all(BAND.fullmatch(word) for word in columns[i])]
     together: dict[tuple[int, ...], list[int]] = {}
     for i in varying:
         if i not in bands:
             together.setdefault(_partition(columns[i]), []).append(i)
-    tell = [same for part, same in together.items() if _tells_sensor(part, [columns[i] for i in same], together, places)]
+    tell = [same for part, same in together.items() if _tells_sensor(part, [columns[i] for i in same], together, places, known)]
     sensors = [i for same in tell for i in same]
     keys = [i for i in varying if i not in bands and i not in sensors]
-    fixed = [i for i in range(len(columns)) if i not in varying]
     groups: dict[str, Group] = {}
     for one in sorted(members, key=lambda one: (one.resolution, natural(one.path))):
         own = words[one.path]
         name = "_".join(own[i] for i in sorted([*fixed, *sensors]))
-        key = _footprint([own[i] for i in keys]) if keys else "all"
+        key = footprint_of([own[i] for i in keys]) if keys else "all"
         groups.setdefault(name, Group(name)).files.setdefault(key, []).append(one)
     return list(groups.values())
 
 
-def _footprint(words: list[str]) -> str:
-    """The name of what these words tell; 03 is 3."""
-    return plain("_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), word) for word in words))
+def _but_told(varying: list[int], columns: list[tuple[str, ...]], known: Iterable[str]) -> list[int]:
+    """Those of varying words that footprints do not tell, and the words of footprints: each may have a date of its own."""
+    places = [i for i in varying if not place_parts(columns[i]).isdisjoint(known)]
+    where = list(zip(*(columns[i] for i in places), strict=True)) or [()] * len(columns[0])
+    return [i for i in varying if i in places or len(set(zip(where, columns[i], strict=True))) > len(set(where))]
 
 
 def _partition(column: tuple[str, ...]) -> tuple[int, ...]:
@@ -323,10 +363,19 @@ def _partition(column: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _tells_sensor(
-    part: tuple[int, ...], columns: list[tuple[str, ...]], every: Iterable[tuple[int, ...]], places: set[str]
+    part: tuple[int, ...],
+    columns: list[tuple[str, ...]],
+    every: Iterable[tuple[int, ...]],
+    places: set[str],
+    known: Iterable[str],
 ) -> bool:
-    """Kinds of heights; or few words with letters, each of which goes with all that vary beside, but not a place or a number."""
-    if any(all(HEIGHT.fullmatch(_letters(word)) for word in column) for column in columns):
+    """Kinds of heights; or few words with letters, each of which goes with all that vary beside, but not a place or a number.
+
+    Where parts of footprints are known: words without any.
+    """
+    if known:
+        return place_parts(word for column in columns for word in column).isdisjoint(known)
+    if any(all(HEIGHT.fullmatch(letters_of(word)) for word in column) for column in columns):
         return True
     if any(places.intersection(column) for column in columns):
         return False
@@ -338,10 +387,10 @@ def _tells_sensor(
 
 def _name_apart(sensors: list[Group]) -> None:
     """Names of the words that others do not have, as short as they can be."""
-    common = set.intersection(*(set(_words(group.name)) for group in sensors))
+    common = set.intersection(*(set(words_of(group.name)) for group in sensors))
     taken: set[str] = set()
     for group in sensors:
-        own = [word for word in _words(group.name) if word not in common] or _words(group.name) or ["sensor"]
+        own = [word for word in words_of(group.name) if word not in common] or words_of(group.name) or ["sensor"]
         short = plain("_".join(dict.fromkeys(own[-2:]))).lower()
         while short in taken or short in ("labels", "valid", "x", "y", "spatial_ref", "truth"):
             short += "_2"
@@ -350,38 +399,12 @@ def _name_apart(sensors: list[Group]) -> None:
 
 
 def _is_called_labels(one: Seen, but: re.Pattern[str] | None = None) -> bool:
-    words = [word for word in _words(one.path) if not LANDSAT.fullmatch(word)]
-    parts = [part for word in words for part in _parts(word)]
+    words = [word for word in words_of(one.path) if not LANDSAT.fullmatch(word)]
+    parts = [part for word in words for part in parts_of(word)]
     pairs = [first + second for first, second in pairwise(parts)]
-    told = [_letters(word) for word in (*words, *parts, *pairs)]
+    told = [letters_of(word) for word in (*words, *parts, *pairs)]
     return any(LABEL.fullmatch(word) and not (but and but.fullmatch(word)) for word in told)
 
 
 def is_height(one: Seen) -> bool:
-    return one.bands == 1 and any(HEIGHT.fullmatch(_letters(word)) for word in _words(one.path))
-
-
-def _words(path: str) -> list[str]:
-    """A path's parts without its ending; a space parts nothing, since places are called so."""
-    return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
-
-
-def _parts(path: str) -> list[str]:
-    """Its words, and the words that capitals make of one: TRLabel is TR and Label."""
-    return [part for word in _words(path) for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
-
-
-def _letters(word: str) -> str:
-    """A word without the number behind it: a year, a version."""
-    return re.sub(r"\d+$", "", word) or word
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sorts 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
-def plain(text: str) -> str:
-    """A name of letters, digits, '_' and '-'."""
-    bare = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", bare).strip("_-")[:60] or "data"
+    return one.bands == 1 and any(HEIGHT.fullmatch(letters_of(word)) for word in words_of(one.path))

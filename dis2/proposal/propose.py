@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
 import yaml
 from rasterio.crs import CRS
 
+from dis2.config.base import checked_name
 from dis2.config.data import SPLITS
-from dis2.errors import UserError
+from dis2.config.plan import Plan
+from dis2.config.run import read_run
+from dis2.errors import UserError, printable
 from dis2.files import whole
-from dis2.proposal.grouping import Group, Proposal, is_height, plain, sorted_out
+from dis2.models.registry import METHODS
+from dis2.proposal.grouping import Group, Proposal, is_height, sorted_out
 from dis2.proposal.splits import blocks_of, splits_of
+from dis2.proposal.words import plain
 from dis2.raster.check import LARGEST, UNTOLD, across, in_metres
 from dis2.raster.grid import metres_of
+from dis2.raster.scene import scene_grid
+from dis2.raster.sources import allowing, refusal
 from dis2.raster.survey import Seen, survey
 
 FEW, SHOWN = 40, 12
@@ -31,15 +39,38 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
     """Writes a config for a folder, and prints what it says and what to do next."""
     if out.exists():
         raise UserError(f"{out}: is there already; give another --out, or remove it")
+    try:
+        name = checked_name(name or plain(folder.resolve().name))
+    except ValueError as error:
+        raise UserError(f"--name: {error}") from None
     seen, others = survey(folder)
     found = sorted_out(seen, others, folder)
-    text = config_of(found, folder, name or plain(folder.resolve().name))
+    text = config_of(found, folder, name)
     with whole(out) as part:
         part.write_text(text, encoding="utf-8")
+        refused = _refused(part, out)
     print(f"{out}: {len(found.sensors)} sensors, {len(found.footprints)} footprints; {len(found.unused)} files not used")
     for file, why in list(found.unused.items())[:SHOWN]:
-        print(f"not used: {file}: {why}")
+        print(printable(f"not used: {file}: {why}"))
+    sys.stderr.write("".join(f"dis2 init: {printable(line)} (the next step refuses that)\n" for line in refused))
     print(f"Read and mend it, then: snakemake --cores all --configfile {out}")
+
+
+def _refused(config: Path, out: Path) -> list[str]:
+    """What the next step would refuse of a config that gets another name, as it would say it."""
+    try:
+        run = read_run([config], METHODS)
+        plan = Plan(run, ())
+        plan.check_files([str(out)])
+    except UserError as error:
+        return str(error).replace(str(config), str(out)).splitlines()
+    told: list[str] = []
+    for scene in plan.prepared:
+        try:
+            scene_grid(run.data, run.grid, scene)
+        except UserError as error:
+            told.append(f"{out}: data.scenes.{scene}: {error}")
+    return told[:SHOWN] + ([f"{out}: {len(told) - SHOWN} more scenes such as these"] if len(told) > SHOWN else [])
 
 
 def config_of(found: Proposal, folder: Path, name: str) -> str:
@@ -47,14 +78,15 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
     classes, ignore, colored = _classes(found.labels, found.test)
     splits, why = splits_of(found)
     lines = [
-        f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then",
+        printable(f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then"),
         "#   snakemake --cores all --configfile THIS_FILE",
         *(f"# {line}" for line in _estimate(found, len(classes))),
-        *(f"# Not used: {file}: {why}" for file, why in list(found.unused.items())[:FEW]),
+        *(printable(f"# Not used: {file}: {why}") for file, why in list(found.unused.items())[:FEW]),
         *([f"# Not used: {len(found.unused) - FEW} more files"] if len(found.unused) > FEW else []),
-        f"data_root: {json.dumps(str(folder))}",
+        f"data_root: {_quoted(str(folder))}",
         "data:",
-        f"  name: {json.dumps(name)}",
+        f"  name: {_quoted(name)}",
+        *_allowed(found, folder),
         "  sensors:                                # in the order in which combinations are written",
         *(f"    {line}" for group in found.sensors for line in _sensor(group)),
         "  classes:                                # give them names; share of the labelled pixels",
@@ -77,6 +109,15 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         *_shown(found, splits),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _allowed(found: Proposal, folder: Path) -> list[str]:
+    """The line that lets rasters be read that point to other files, if some are used."""
+    used = [one for group in (*found.sensors, found.labels) for one in group.every] + ([found.test] if found.test else [])
+    with allowing(["network"]):
+        pointing = next((one.path for one in used if refusal(str(folder / one.path))), None)
+    told = f"  allow: [vrt]                            # {pointing} points to other files: remove this unless you trust it"
+    return [printable(told)] if pointing else []
 
 
 def _sensor(group: Group) -> list[str]:
@@ -191,11 +232,10 @@ def _head(split: str | None) -> str:
 def _files_of(found: Proposal, key: str, test: Seen | None = None) -> str:
     """Its sensors' files, and that of its labels, or of those for testing."""
     files = {_key(group.name): [one.path for one in group.files[key]] for group in found.sensors if key in group.files}
-    told = ", ".join(
-        f"{name}: {json.dumps(paths if len(paths) > 1 else paths[0], ensure_ascii=False)}" for name, paths in files.items()
-    )
+    listed = {name: ", ".join(map(_quoted, paths)) for name, paths in files.items()}
+    told = ", ".join(f"{name}: {f'[{listed[name]}]' if len(paths) > 1 else listed[name]}" for name, paths in files.items())
     labels = [test] if test else found.labels.files.get(key)
-    return f"sensors: {{{told}}}" + (f", labels: {json.dumps(labels[0].path, ensure_ascii=False)}" if labels else "")
+    return f"sensors: {{{told}}}" + (f", labels: {_quoted(labels[0].path)}" if labels else "")
 
 
 def _estimate(found: Proposal, classes: int) -> list[str]:
@@ -247,8 +287,9 @@ def _finest(found: Proposal) -> str:
     return _key(min(every, key=size).name)
 
 
-def _quoted(key: str) -> str:
-    return json.dumps(key)
+def _quoted(text: str) -> str:
+    """A text in quotes as YAML takes it in one line, whatever is in it."""
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf)).strip()
 
 
 def _key(sensor: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +68,9 @@ def survey(folder: Path) -> tuple[list[Seen], dict[str, str]]:
     others: dict[str, str] = {}
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
+        if path.is_dir():
+            others[name] = "leads back to what is looked at already"
+            continue
         if path.suffix.lower() in BESIDE:
             continue
         if path.suffix.lower() not in RASTERS and not _is_envi(path):
@@ -83,15 +85,21 @@ def survey(folder: Path) -> tuple[list[Seen], dict[str, str]]:
     return seen, others
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Its files and those of its folders, but for hidden ones."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+def _files(folder: Path) -> list[Path]:
+    """Its files and those of its folders, but for hidden ones; of links to what is entered already, or holds all, the links."""
+    found, entered, folders = [], set(folder.resolve().parents), deque([folder])
+    while folders:
+        here = folders.popleft()
+        if here.resolve() in entered:
+            found.append(here)
             continue
-        if path.is_dir():
-            yield from _files(path)
-        elif path.is_file():
-            yield path
+        entered.add(here.resolve())
+        for path in here.iterdir():
+            if path.is_dir() and not path.name.startswith("."):
+                (folders.append if path.is_symlink() else folders.appendleft)(path)
+            elif path.is_file() and not path.name.startswith("."):
+                found.append(path)
+    return sorted(found)
 
 
 def _is_envi(path: Path) -> bool:

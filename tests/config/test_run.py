@@ -82,6 +82,10 @@ WRONG = {
         "data.sensors.eye.kind: input should be 'image' or 'surface'",
     ),
     "one sensor": (mine(data__sensors={"eye": {"bands": 3}}), "data.sensors: dictionary should have at least 2 items"),
+    "nine sensors": (
+        mine(data__sensors={f"date{n}": {"bands": 3} for n in range(9)}),
+        "data.sensors: 9 sensors have 511 combinations, and each is scored; give at most 8: dates or bands of one instrument can",
+    ),
     "one class": (mine(data__classes=["land"]), "data.classes: dictionary should have at least 2 items"),
     "class twice": (mine(data__classes=["land", "land"]), "data.classes: a class is listed twice"),
     "value of two classes": (

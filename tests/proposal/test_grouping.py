@@ -138,3 +138,35 @@ def test_the_finest_of_the_files_of_a_sensor_stands_first(tmp_path):
     kinds = {"S2_B02": image(1), "rgb": image(3), "labels": LAND}
     found, _ = grouped(tmp_path, [(f"p{i}/{kind}.tif", values, 500 * i) for i in range(2) for kind, values in kinds.items()])
     assert ["p1/S2_B02.tif", "p1/S2_B01.tif"] in [[one.path for one in group.files["p1"]] for group in found.sensors]
+
+
+@pytest.mark.parametrize(("where", "stray"), [("a", "opticalold"), ("d", "x2019")])
+def test_a_raster_that_is_called_otherwise_takes_its_sensor_from_no_place(tmp_path, where, stray):
+    kinds = {"optical": image(4), "sar": image(2), "labels": LAND}
+    files = [(f"{place}/{kind}.tif", values, 500 * i) for i, place in enumerate("abcd") for kind, values in kinds.items()]
+    found, sensors = grouped(tmp_path, [*files, (f"{where}/{stray}.tif", image(4), 500 * "abcd".index(where))])
+    assert sensors == {"optical": [*"abcd"], "sar": [*"abcd"]} and list(found.labels.files) == [*"abcd"]
+    assert found.unused == {f"{where}/{stray}.tif": f"few places have one called so; {where}/optical.tif is used"}
+
+
+def test_sensors_of_one_kind_may_be_missing_in_a_place(tmp_path):
+    files = [(f"{place}/{kind}.tif", image(3), 500 * i) for i, place in enumerate("abc") for kind in ("before", "after")]
+    files += [(f"{place}/labels.tif", LAND, 500 * i) for i, place in enumerate("abc")]
+    found, sensors = grouped(tmp_path, [one for one in files if one[0] != "c/after.tif"])
+    assert sensors == {"before": [*"abc"], "after": [*"ab"]} and not found.unused
+
+
+def test_labels_that_are_not_used_are_told_with_those_of_the_same_place(tmp_path):
+    kinds = {"opt/{}": image(3), "sar/{}": image(2), "labels/{}": LAND, "labels_eroded/{}": LAND}
+    files = [(f"{kind.format(area)}.tif", it, 500 * i) for i, area in enumerate(["area1", "area2"]) for kind, it in kinds.items()]
+    unused = grouped(tmp_path, files)[0].unused
+    assert unused == {f"labels_eroded/{it}.tif": f"labels too, but labels/{it}.tif is used" for it in ("area1", "area2")}
+
+
+@pytest.mark.parametrize("days", [("20200101", "20200103", "20200211"), ("20200101", "20200101", "20200211")])
+def test_each_place_may_have_a_date_of_its_own_which_labels_do_not_tell(tmp_path, days):
+    kinds = {"s2_{}": image(4), "s1_{}": image(2), "labels": LAND}
+    placed = enumerate(zip("abc", days, strict=True))
+    files = [(f"{at}/{kind.format(day)}.tif", it, 500 * i) for i, (at, day) in placed for kind, it in kinds.items()]
+    found, sensors = grouped(tmp_path, files)
+    assert sensors == {"s1": [*"abc"], "s2": [*"abc"]} and not found.unused

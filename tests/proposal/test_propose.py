@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from rasterio.shutil import copy
 
 from dis2.cli import main
 from dis2.config.run import read_run
 from dis2.models.registry import METHODS
 from dis2.raster.check import check
+from dis2.raster.sources import allowing
 from tests import datasets
 from tests.made import NEXT_UTM, PLACE, UTM, damage, raster
 from tests.proposal.made import SIDE, image, land
@@ -279,6 +281,67 @@ def test_a_folder_that_lacks_what_it_needs_is_one_line(tmp_path, capsys, made, l
     assert main(["init", str(tmp_path / "in"), "--out", str(tmp_path / "mine.yaml")]) == 2
     said = capsys.readouterr().err
     assert line in said and said.count("\n") == 1 and not (tmp_path / "mine.yaml").exists()
+
+
+def pair(folder, kinds=("opt", "sar"), side=SIDE, **form):
+    """Four places of two sensors and labels."""
+    for number in range(4):
+        at = {"transform": PLACE @ Affine.translation(500 * number, 0)} | form
+        for bands, kind in enumerate(kinds, 2):
+            raster(folder / f"{number}" / f"{kind}.tif", image(bands, side if kind == kinds[-1] else SIDE), **at)
+        raster(folder / f"{number}" / "labels.tif", land(np.random.default_rng(number)), **at)
+
+
+def test_more_sensors_than_may_be_are_refused_before_anything_is_timed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("dis2.proposal.propose._seconds", None)
+    for day in range(1, 27):
+        raster(tmp_path / "in" / f"cam_202001{day:02}.tif", image(2))
+    raster(tmp_path / "in" / "labels.tif", land(np.random.default_rng(0)))
+    assert main(["init", str(tmp_path / "in"), "--out", str(tmp_path / "mine.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'in'}: 26 sensors found (" in said and "at most 8 may be; list dates of one place" in said
+    assert said.count("\n") == 1 and not (tmp_path / "mine.yaml").exists()
+
+
+def test_a_name_that_is_none_is_refused_at_once(tmp_path, capsys):
+    assert main(["init", str(tmp_path), "--out", str(tmp_path / "mine.yaml"), "--name", "my data"]) == 2
+    assert capsys.readouterr().err.startswith("dis2 init: --name: 'my data' is not a name: use letters")
+
+
+@pytest.mark.parametrize("name", ["two\nlines: #x", "a\u2028b\x85c", 'q"uo\\te \U0001f30d'])
+def test_a_folder_may_be_called_anything(tmp_path, capsys, name):
+    pair(tmp_path / name)
+    (tmp_path / name / "note\n.txt").write_text("1")
+    run, text = proposed(tmp_path / name, tmp_path / "mine.yaml")
+    assert all(Path(file).is_file() for scene in run.data.scenes.values() for file in scene.files)
+    said = capsys.readouterr()
+    assert "not used: note\\n.txt: no raster\n" in said.out and not said.err and "# Not used: note\\n.txt" in text
+
+
+def test_rasters_that_point_to_others_are_allowed(tmp_path, monkeypatch, capsys):
+    pair(tmp_path / "in")
+    for number in range(4):
+        sar = tmp_path / "in" / f"{number}" / "sar.tif"
+        copy(sar.rename(tmp_path / f"{number}.tif"), sar.with_suffix(".vrt"), driver="VRT")
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert run.data.allow == ("vrt",) and "# 0/sar.vrt points to other files" in text and not capsys.readouterr().err
+    with allowing(run.data.allow):
+        check(run.data, run.grid, "0", tmp_path / "checked.json")
+
+
+@pytest.mark.parametrize(
+    ("folder", "made", "line"),
+    [
+        ("in{1}", {}, "in{1}/0/opt.tif: Snakemake takes what is in braces for a wildcard; rename the file or folder"),
+        ("in", {"crs": None, "side": 32}, "0/sar.tif: 32 x 32 pixels, but {}/0/opt.tif of the same chip (0) has 64 x 64"),
+    ],
+)
+def test_what_the_next_step_refuses_is_told_at_once(tmp_path, capsys, folder, made, line):
+    pair(tmp_path / folder, **made)
+    assert main(["init", str(tmp_path / folder), "--out", str(tmp_path / "mine.yaml")]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"dis2 init: {tmp_path}/mine.yaml: data.scenes.0: ") and (tmp_path / "mine.yaml").exists()
+    assert line.replace("{}", str(tmp_path / folder)) in said and "part" not in said
 
 
 def test_no_config_is_overwritten(tmp_path, capsys):

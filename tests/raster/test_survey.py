@@ -57,6 +57,17 @@ def test_other_files_are_told_with_a_reason_and_what_belongs_to_rasters_is_not(t
     }
 
 
+def test_what_links_lead_back_to_is_looked_at_once_by_its_own_name_and_what_lies_elsewhere_too(tmp_path):
+    for name in ("in/a/1.tif", "in/b/2.tif", "elsewhere/3.tif"):
+        raster(tmp_path / name, VALUES)
+    links = {"in/a/parent": "..", "in/a/top": "../..", "in/a/next": "../b", "in/c": "../elsewhere", "elsewhere/back": "../in"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    seen, others = survey(tmp_path / "in")
+    assert [one.path for one in seen] == ["a/1.tif", "b/2.tif", "c/3.tif"]
+    assert others == dict.fromkeys(("a/next", "a/parent", "a/top", "c/back"), "leads back to what is looked at already")
+
+
 def test_a_cube_with_a_header_is_a_raster_whatever_its_ending(tmp_path):
     with rasterio.open(tmp_path / "cube.dat", "w", driver="ENVI", width=4, height=3, count=5, dtype="float32") as cube:
         cube.write(np.zeros((5, 3, 4), "float32"))

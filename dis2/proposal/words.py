@@ -1,0 +1,43 @@
+"""What paths consist of, by which files are told apart, and the names that are made of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from unicodedata import combining, normalize
+
+
+def words_of(path: str) -> list[str]:
+    """A path's parts without its ending; a space parts nothing, since places are called so."""
+    return [word for word in re.split(r"[/_\-.:]+", re.sub(r"\.\w+(?=$|:)", "", path)) if word]
+
+
+def parts_of(path: str) -> list[str]:
+    """Its words, and the words that capitals make of one: TRLabel is TR and Label."""
+    return [part for word in words_of(path) for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
+
+
+def letters_of(word: str) -> str:
+    """A word without the number behind it: a year, a version."""
+    return re.sub(r"\d+$", "", word) or word
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sorts 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def plain(text: str) -> str:
+    """A name of letters, digits, '_' and '-'."""
+    bare = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", bare).strip("_-")[:60] or "data"
+
+
+def footprint_of(words: list[str]) -> str:
+    """The name of what these words tell; 03 is 3."""
+    return plain("_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), word) for word in words))
+
+
+def place_parts(words: Iterable[str]) -> set[str]:
+    """What names of footprints consist of, if these words tell any."""
+    return {part for word in words for part in footprint_of([word]).split("_")}
