@@ -7,7 +7,7 @@ import glob
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,8 @@ from dis2.errors import UserError
 
 HOLE = re.compile(r"\{(\w+)(?::(\d+))?\}")
 """`{scene}`, or `{scene:02}` for a name whose numbers have two digits at least."""
+SURPLUS = ""
+"""The key of what a line of a table has beyond its columns."""
 SHOWN = 5
 """So many of the names that something is wrong with are told."""
 
@@ -54,7 +56,9 @@ class Listing(Section):
 
     @field_validator("scenes", mode="before")
     @classmethod
-    def _names_are_no_numbers(cls, scenes: Any) -> Any:
+    def _splits_are_known_and_names_no_numbers(cls, scenes: Any) -> Any:
+        if isinstance(scenes, dict) and (unknown := [key for key in scenes if key not in get_args(SplitName)]):
+            raise ValueError(f"{unknown[0]}: no split; there are {', '.join(get_args(SplitName))}")
         names = [n for part in scenes.values() for n in part or ()] if isinstance(scenes, dict) else scenes or ()
         if wrong := [name for name in names if not isinstance(name, str)]:
             raise ValueError(f"a name is the number {wrong[0]!r} to YAML (as 2_10 is 210); put names in quotes")
@@ -143,8 +147,8 @@ def _row(listing: Listing, raw: Row, used: Mapping[str, str]) -> Row:
         raise UserError(f"no {empty[0]}; fill it in")
     if "split" in row:
         row["split"] = listing.splits.get(row["split"], row["split"])
-        if row["split"] not in ("train", "validation", "test"):
-            told = f"split {row['split']!r} is none of train, validation, test"
+        if row["split"] not in get_args(SplitName):
+            told = f"split {row['split']!r} is none of {', '.join(get_args(SplitName))}"
             raise UserError(f"{told}; mend it, or say what it means in data.listing.splits")
     for key in ("scene", "chip"):
         if key in row:
@@ -156,14 +160,22 @@ def _lines(path: Path, used: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
     """The rows of a table that has these columns, with their line."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey="", restval="", skipinitialspace=True)
-            there = list(reader.fieldnames or [])
+            reader = csv.DictReader(stream, restkey=SURPLUS, restval="", skipinitialspace=True)
+            reader.fieldnames = there = [column.strip() for column in reader.fieldnames or []]
             if missing := [column for column in used.values() if column not in there]:
                 told = f"no column {missing[0]!r} in its first line ({', '.join(there) or 'empty'})"
-                raise UserError(f"{path}: {told}; name the right ones in data.listing.columns")
+                remedy = "name the right ones in data.listing.columns"
+                if len(there) == 1 and re.search(r"[;\t|]", there[0]):
+                    remedy = "put commas between columns"
+                raise UserError(f"{path}: {told}; {remedy}")
+            if twice := [column for column in there if column and there.count(column) > 1]:
+                raise UserError(f"{path}: two columns are called {twice[0]!r} in its first line; rename one, or remove it")
             count = 0
             for row in reader:
                 count += 1
+                if any(cell.strip() for cell in row.get(SURPLUS, ())):
+                    told = f"{len(there) + len(row[SURPLUS])} cells, but its first line has {len(there)}"
+                    raise UserError(f"{path}: line {reader.line_num}: {told}; put quotes around a cell that has a comma")
                 yield reader.line_num, {key: value.strip() for key, value in row.items() if isinstance(value, str)}
             if not count:
                 raise UserError(f"{path}: no rows; give a table with a line for each chip or scene")
@@ -217,13 +229,13 @@ def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
 
 
 def _matching(root: Path, pattern: str, row: Row) -> set[str]:
-    """The chips whose files match a pattern."""
+    """The chips whose files match a pattern; a name that is none is told, or the chip would be missed in silence."""
     path = (root / pattern).as_posix()
     parts, like, at, named = [], "", 0, False
     for hole in HOLE.finditer(path):
         before = path[at : hole.start()]
         if hole[1] == "chip":
-            value, match = "*", "(?P=chip)" if named else r"(?P<chip>[A-Za-z0-9][A-Za-z0-9_.-]*)"
+            value, match = "*", "(?P=chip)" if named else "(?P<chip>[^/]+)"
             named = True
         else:
             value = _value(hole, row, pattern)
@@ -233,7 +245,13 @@ def _matching(root: Path, pattern: str, row: Row) -> set[str]:
         at = hole.end()
     regex = re.compile("".join(parts) + re.escape(path[at:]))
     found = (regex.fullmatch(Path(file).as_posix()) for file in glob.iglob(like + glob.escape(path[at:])))
-    return {match["chip"] for match in found if match and named}
+    chips = {match["chip"]: match[0] for match in found if match and named}
+    for chip, file in chips.items():
+        try:
+            checked_name(chip)
+        except ValueError as error:
+            raise UserError(f"{file}: {error}; rename the file") from None
+    return set(chips)
 
 
 def _filled(pattern: str, row: Row) -> str:

@@ -38,7 +38,12 @@ def told(folder, **listing):
 
 
 def test_a_table_tells_the_chips_and_the_split_of_each_scene(tmp_path):
-    text = TABLE.replace("chip,", "tile,").replace("validation", "val").replace("\na2,", "\n a2 ,")
+    text = (
+        TABLE.replace("chip,", " tile ,")
+        .replace("validation", "val")
+        .replace("\na2,", "\n a2 ,")
+        .replace("a1,a,train", "a1,a,train, ")
+    )
     (tmp_path / "table.csv").write_text("\ufeff" + text, encoding="utf-8")
     data = read(tmp_path, table="table.csv", columns={"chip": "tile"}, splits={"val": "validation"}).data
     assert {name: scene.split for name, scene in data.scenes.items()} == {n: s for s, names in SPLITS.items() for n in names}
@@ -68,6 +73,9 @@ def test_rows_without_chips_are_scenes_and_other_columns_are_for_patterns(tmp_pa
         (TABLE + ",a,train\n", "line 10: no chip; fill it in"),
         (TABLE + "a 3,a,train\n", "line 10: 'a 3' is not a name: use letters, digits"),
         (TABLE.replace("chip", "tile"), "no column 'chip' in its first line (tile, scene, split); name the right ones"),
+        (TABLE.replace(",", ";"), "no column 'scene' in its first line (chip;scene;split); put commas between columns"),
+        ("chip,split,scene,split\n", "two columns are called 'split' in its first line; rename one, or remove it"),
+        (TABLE + "a3,a,train,b\n", "line 10: 4 cells, but its first line has 3; put quotes around a cell that has a comma"),
         ("chip,scene,split\n", "no rows; give a table"),
         ("", "no column 'scene' in its first line (empty)"),
         (
@@ -165,6 +173,15 @@ def test_chips_that_lack_a_file_are_told_unless_that_is_wanted(tmp_path):
     assert [tuple(chip.sensors) for chip in data.scenes["a"].chips.values()] == [("eye",), ("eye",), ("eye", "echo")]
 
 
+@pytest.mark.parametrize("name", ["a 1", "(a)", "tö1", "_a"])
+def test_a_chip_s_file_whose_name_is_none_is_told_and_not_passed_over(tmp_path, name):
+    touched(tmp_path)
+    (tmp_path / f"c/eye_{name}.tif").touch()
+    said = told(tmp_path, scenes=SPLITS)
+    assert said.startswith(f": {tmp_path}/c/eye_{name}.tif: '{name}' is not a name: use letters, digits, ")
+    assert "; rename the file" in said
+
+
 def test_numbers_of_a_name_have_as_many_digits_as_the_pattern_says(tmp_path):
     scenes = {"train": ["2_10"], "validation": ["7_9"], "test": ["area1"]}
     sensors = {"eye": "top_{scene}.tif", "echo": "dsm_{scene:02}.tif"}
@@ -191,6 +208,7 @@ def test_labels_by_split_need_splits(tmp_path, listing):
     [
         ({}, ": give either table or scenes"),
         ({"scenes": {"train": [2_10]}}, ".scenes: a name is the number 210 to YAML (as 2_10 is 210); put names in quotes"),
+        ({"scenes": {"train": ["a"], "val": ["b"]}}, ".scenes.val: no split; there are train, validation, test"),
         ({"scenes": {"train": ["a"], "test": ["a"]}}, ": scenes: a is in train and in test; a scene has one split"),
         (
             {"scenes": SPLITS, "sensors": {"eye": "{plot}.tif"}, "labels": "l.tif"},
