@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -17,6 +18,7 @@ from dis2.config.prediction import PredictionSettings
 from dis2.errors import UserError
 from dis2.models.files import Model
 from dis2.models.files import load as load_model
+from dis2.prediction.fit import strangeness
 from dis2.prediction.mapper import Mapper
 from dis2.prediction.maps import NOTHING
 from dis2.prediction.stitch import stitch
@@ -64,8 +66,10 @@ class Predictor:
     ) -> Map:
         """A map from arrays [bands, H, W] of some sensors on one grid, with the numbers that files of the sensor hold.
 
-        Where a sensor measured is told by `valid` [H, W], by the mask of a masked array, and by the numbers themselves: neither
-        nodata nor anything that is not finite is a measurement. Scaling and normalisation are those of the training.
+        A factor and an offset that files tell of themselves, which the config does not replace, are to be applied before. Where
+        a sensor measured is told by `valid` [H, W], by the mask of a masked array, and by the numbers themselves: neither nodata
+        nor anything that is not finite is a measurement. Scaling by the config and normalisation are those of the training.
+        Numbers unlike those of training are warned of, and refused where all are.
         """
         readers = self._readers(images, valid or {})
         height, width = next(iter(readers.values())).valid.shape
@@ -73,6 +77,9 @@ class Predictor:
         whole, covered = Window(0, 0, height, width), list(windows(height, width, settings.tile, overlap))
         specs = self.model.card.rasters
         shown = {s: derived(it, specs[s], height, width) for s, it in readers.items()}
+        for sensor, reader in shown.items():
+            if line := strangeness(self.model, sensor, reader, (height, width), sensor, "the model"):
+                warnings.warn(line, stacklevel=2)
         mapper = Mapper(self.model, shown, [tuple(readers)], self.where)
         probabilities = np.empty((len(self.classes), height, width), np.float32)
         predictions = mapper.predictions(covered, whole, settings.batch, lambda count: None)

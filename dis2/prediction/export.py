@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,9 @@ def export(folder: Path, name: str, out: Path) -> None:
     network = network_of(model, folder, combination)
     with whole(out) as part:
         made = program(network, model.card, combination)
-        torch.export.save(made, part, extra_files={CARD: json.dumps(told(model.card, combination))})
+        packed = io.BytesIO()  # torch ends Python where it cannot write a file
+        torch.export.save(made, packed, extra_files={CARD: json.dumps(told(model.card, combination))})
+        part.write_bytes(packed.getbuffer())
         worst = max(disagreement(part, Predictor(model, torch.device("cpu")), combination, size) for size in SIZES)
         if not worst <= CLOSE:
             raise UserError(f"{out}: differs from the model by {worst:.1g} in a probability and is not written; use dis2 predict")
@@ -150,7 +154,8 @@ def disagreement(file: Path, model: Predictor, combination: tuple[str, ...], siz
         {sensor: x[0].numpy() for sensor, x in zip(combination, part, strict=True)}
         for part in (tensors[: len(combination)], tensors[len(combination) :])
     )
-    expected = model.predict(images, {sensor: mask[0] for sensor, mask in masks.items()}).probabilities
+    with warnings.catch_warnings(action="ignore"):  # of numbers that are made up
+        expected = model.predict(images, {sensor: mask[0] for sensor, mask in masks.items()}).probabilities
     return float(np.nanmax(np.abs(found - expected)))
 
 
@@ -176,6 +181,7 @@ def told(card: Card, combination: tuple[str, ...]) -> dict[str, Any]:
         "sensors": {sensor: card.sensors[sensor] for sensor in combination},
         "classes": list(card.classes),
         "inputs": "float32 images [1, bands, H, W] of each sensor, then bool validity [1, 1, H, W] of each; H, W multiples of 16",
+        "numbers": "those of files, after a factor and an offset that files tell of themselves",
         "output": "float32 probabilities [1, classes, H, W]",
         "resolution": card.resolution,
     }

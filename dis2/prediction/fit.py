@@ -12,8 +12,9 @@ from dis2.config.data import Data
 from dis2.errors import UserError
 from dis2.models.files import Model
 from dis2.prediction.rasters import Rasters
+from dis2.raster.check import kind_faults
 from dis2.raster.grid import Window, blocks
-from dis2.raster.warp import Reader, grid_of
+from dis2.raster.warp import Reader, grid_of, open_raster
 
 WINDOWS, SIDE, THINNED = 16, 256, 4
 """So many windows of this side are looked at, spread evenly over the map, and of their rows and columns every so many."""
@@ -30,13 +31,19 @@ COARSER = 2.0
 def check_fit(model: Model, folder: Path, rasters: Rasters) -> None:
     """Refuses rasters that are not what the model knows, or that lie apart; says what is strange about others."""
     for sensor in rasters.sensors:
+        _check_kind(rasters, sensor)
         with rasters.open(sensor) as reader:
             _check_bands(model, folder, rasters, sensor, reader.count)
         _check_place(rasters, sensor)
     _check_pixels(model, folder, rasters)
+    lacking = [sensor for sensor in model.card.sensors if sensor not in rasters.sensors]
+    if model.card.method == "teacher" and lacking:
+        _warn(f"{folder}: a teacher, which learned with every sensor; without {', '.join(lacking)} a student's map means more")
     for sensor in rasters.sensors:
         with rasters.open(sensor) as reader:
-            _check_values(model, folder, rasters, sensor, reader)
+            files, place = " + ".join(rasters.files(sensor)), rasters.place
+            if line := strangeness(model, sensor, reader, (place.height, place.width), f"{files}: {sensor}", str(folder)):
+                _warn(line)
 
 
 def check_classes(model: Model, folder: Path, data: Data) -> None:
@@ -44,6 +51,13 @@ def check_classes(model: Model, folder: Path, data: Data) -> None:
     if model.card.classes != tuple(data.classes):
         has, wants = ", ".join(model.card.classes), ", ".join(data.classes)
         raise UserError(f"{folder}: classes: the model has {has}, the config {wants}; give the config that it was trained by")
+
+
+def _check_kind(rasters: Rasters, sensor: str) -> None:
+    for file in rasters.files(sensor):
+        with open_raster(file) as source:
+            for fault in kind_faults(file, source):
+                raise UserError(f"{fault} ({sensor})")
 
 
 def _check_bands(model: Model, folder: Path, rasters: Rasters, sensor: str, count: int) -> None:
@@ -68,32 +82,32 @@ def _check_pixels(model: Model, folder: Path, rasters: Rasters) -> None:
         _warn(f"the map's pixels are {own:.6g} wide ({rasters.place.crs}), but {folder} was trained on pixels of {trained:.6g}")
 
 
-def _check_values(model: Model, folder: Path, rasters: Rasters, sensor: str, reader: Reader) -> None:
-    """Are the values such as training saw? Where a band has no such value, no map would mean anything."""
+def strangeness(model: Model, sensor: str, reader: Reader, size: tuple[int, int], given: str, known: str) -> str:
+    """What is strange about values beside those of training, if anything; without any such value no map would mean anything."""
     told = model.card.statistics[sensor]
     mean, std, low, high = (np.asarray(told[key], np.float64)[:, None] for key in ("mean", "std", "low", "high"))
-    values = _some(model, rasters, sensor, reader) * std + mean  # [C, n]
+    values = _some(model, sensor, reader, size) * std + mean  # [C, n]
     if not values.size:
-        return
+        return ""
     edge = ROUNDING * (np.abs(mean) + std)
     beyond = ((values < low - edge) | (values > high + edge)).mean(1)  # [C]
     flat = (values.std(1) < FLAT * std[:, 0]) & (values.shape[1] >= MANY)
     strange = int(beyond.argmax() if beyond.max() > FEW else flat.argmax())
     if beyond.max() <= FEW and not flat.all():
-        return
+        return ""
     here, there = (f"{a.min():.4g} to {b.max():.4g}" for a, b in ((values[strange],) * 2, (low[strange], high[strange])))
     what = f"{beyond[strange]:.0%} lie beyond" if beyond.max() > FEW else "hardly vary beside"
-    files, band = " + ".join(rasters.files(sensor)), strange % reader.count + 1
-    line = f"{files}: {sensor}: values of band {band} ({here}) {what} those that {folder} knows ({there}); the same unit?"
+    band = strange % reader.count + 1
+    line = f"{given}: values of band {band} ({here}) {what} those that {known} knows ({there}); the same unit?"
     if beyond.max() > MOST:
         raise UserError(line)
-    _warn(line)
+    return line
 
 
-def _some(model: Model, rasters: Rasters, sensor: str, reader: Reader) -> NDArray[np.float32]:
+def _some(model: Model, sensor: str, reader: Reader, size: tuple[int, int]) -> NDArray[np.float32]:
     """Measured values of some windows as the network takes them, standardised: [C, n]."""
     found = [np.zeros((model.card.channels[sensor], 0), np.float32)]
-    for window in _spread(rasters):
+    for window in _spread(*size):
         bands, mask = reader.read(window)
         images, _ = model.prepare({sensor: bands[None]}, {sensor: mask[None]})
         thin = slice(None, None, THINNED)
@@ -101,9 +115,9 @@ def _some(model: Model, rasters: Rasters, sensor: str, reader: Reader) -> NDArra
     return np.concatenate(found, 1)
 
 
-def _spread(rasters: Rasters) -> list[Window]:
+def _spread(height: int, width: int) -> list[Window]:
     """An even choice of windows."""
-    every = list(blocks(rasters.place.height, rasters.place.width, SIDE))
+    every = list(blocks(height, width, SIDE))
     return [every[i] for i in np.unique(np.linspace(0, len(every) - 1, WINDOWS).round().astype(int))]
 
 

@@ -80,7 +80,7 @@ def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple
     for file in files:
         try:
             with open_raster(file) as source:
-                broken = [*_type_faults(file, source), *_palette_faults(file, source)]
+                broken = [*kind_faults(file, source)]
                 if not broken:
                     seen[file] = _look(file, source, spec.nodata)
                     broken = [*_value_faults(file, sensor, source, seen[file])]
@@ -91,7 +91,10 @@ def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple
         return faults
     each = [seen[file]["bands"] for file in files]
     bands = sum(each)
-    alpha = "; a band marked as alpha is none: it tells where there are measurements" if _has_alpha(files) else ""
+    alpha = ""
+    if _has_alpha(files):
+        alpha = "; a band marked as alpha is none: it tells where there are measurements (if it is one of them, unmark it: "
+        alpha += "`gdal_edit.py -colorinterp_4 undefined FILE`)"
     if not spec.take and bands != spec.bands:
         expected = f"data.sensors.{sensor}.bands: {spec.bands} expected"
         faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands},{_firsts(spec, each)} or the right files{alpha}")
@@ -173,6 +176,12 @@ def _georeference_faults(file: str, source: DatasetReader, settings: GridSetting
         yield f"{file}: has no CRS; georeference it, or use `grid: pixels` for chips that share a pixel grid"
     elif source.transform == Affine.identity() or not source.transform.determinant or not math.isfinite(sum(source.transform)):
         yield f"{file}: has a CRS, but no place (geotransform {source.transform.to_gdal()}); georeference it"
+
+
+def kind_faults(file: str, source: DatasetReader) -> Iterator[str]:
+    """Why its numbers are no measurements."""
+    yield from _type_faults(file, source)
+    yield from _palette_faults(file, source)
 
 
 def _type_faults(file: str, source: DatasetReader) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,18 @@ def test_arrays_that_do_not_fit_are_refused_in_one_line(model, images, valid, sa
     with pytest.raises(UserError, match=said) as error:
         model.predict(images, valid)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_that_training_never_saw_are_warned_of_and_refused_where_all_are(model):
+    """As a file's own numbers are where it tells a scale of them."""
+    images = arrays("eye")
+    with warnings.catch_warnings(action="error"):
+        model.predict(images)
+    images["eye"][:, :20] += 200
+    with pytest.warns(UserWarning, match=r"eye: values of band \d .* 50% lie beyond those that the model knows \(0 to 100\)"):
+        model.predict(images)
+    with pytest.raises(UserError, match="eye: values of band 1 .* 100% lie beyond .*; the same unit?"):
+        model.predict({"eye": images["eye"] + 200})
 
 
 def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path):

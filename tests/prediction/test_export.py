@@ -66,6 +66,19 @@ def test_a_program_that_differs_from_the_model_is_not_written(tmp_path, monkeypa
     assert not [path for path in tmp_path.iterdir() if ".pt2" in path.name]
 
 
+@pytest.mark.slow
+def test_a_disk_that_takes_a_part_of_a_program_is_one_line_and_nothing_is_left(tmp_path):
+    out = tmp_path / "eye.pt2"
+    words = ["export", str(folder_of(tmp_path / "model", "unet")), "--combination", "eye", "-o", str(out)]
+    limit = "from resource import *; setrlimit(RLIMIT_FSIZE, (4096, 4096)); import sys; from dis2.cli import main; "
+    ran = subprocess.run([sys.executable, "-c", f"{limit}sys.exit(main({words}))"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr.splitlines()[-1]) == (
+        2,
+        f"dis2 export: {out}: cannot be written (File too large); check the disk and its permissions",
+    )
+    assert not [path for path in tmp_path.iterdir() if ".pt2" in path.name]
+
+
 def test_heights_are_taken_relative_to_their_surroundings_as_in_training():
     rng = np.random.default_rng(0)
     bands, valid = rng.normal(100, 9, (2, 40, 23)).astype(np.float32), rng.random((40, 23)) > 0.3

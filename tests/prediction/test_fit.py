@@ -45,6 +45,25 @@ def test_values_that_training_never_saw_make_no_map(model, files, tmp_path, fact
     assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
 
 
+def test_numbers_that_are_no_measurements_make_no_map(model, files, tmp_path):
+    model()
+    with (
+        rasterio.open(files["echo"][0]) as source,
+        rasterio.open(tmp_path / "c.tif", "w", **source.profile | {"dtype": "complex64"}) as made,
+    ):
+        made.write(source.read().astype(np.complex64))
+    with pytest.raises(UserError, match=r"c\.tif: complex values; give their amplitude, or decibels \(echo\)$"):
+        predict_files(tmp_path, {"echo": [str(tmp_path / "c.tif")]}, tmp_path / "map.tif")
+
+
+def test_a_teacher_s_map_without_a_sensor_is_told_of(model, files, tmp_path, capsys):
+    model(method="teacher")
+    predict_files(tmp_path, {"eye": files["eye"]}, tmp_path / "map.tif")
+    assert "a teacher, which learned with every sensor; without echo, relief" in capsys.readouterr().err
+    predict_files(tmp_path, files, tmp_path / "map.tif")
+    assert "teacher" not in capsys.readouterr().err
+
+
 def test_some_values_that_training_never_saw_are_told_of(model, files, tmp_path, capsys):
     other = rescaled(tmp_path / "other.tif", files["echo"][0], 2)
     (line,) = said_of(model, files | {"echo": [other]}, tmp_path, capsys)
