@@ -59,8 +59,12 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """The report, and so everything that it shows."""
+    """The report, and what is of use beside it: where one of these was deleted, it is made again."""
     default_target: True
     input:
-        rules.report.output.page,
+        rules.report.output,
+        MODELS,
+        SCORES,
+        maps,
+        explanations,
     localrule: True

@@ -104,20 +104,33 @@ def test_an_edit_of_a_module_runs_the_stage_that_it_belongs_to_and_what_follows(
     [
         ("registered/cat.json", {"Registering the sensors of cat", "Tiling cat"} | SCORING | MAPPING | REPORT),
         ("tiles/cat.zarr", {"Tiling cat"} | SCORING | REPORT),
-        (
-            "models/sensor-dropout/0/weights.safetensors",
-            {job for job in TRAINING | SCORING | MAPPING if "dropout" in job} | REPORT,
-        ),
-        ("evaluation/dis2/0.json", {"Evaluating dis2, seed 0"} | REPORT),
-        ("maps/dis2/cat/sar.tif", {"Mapping cat with dis2"} | REPORT),
-        ("explained/dis2/cat/evidence.npy", EXPLAINING | REPORT),
     ],
 )
-def test_what_is_deleted_is_not_missed_until_something_needs_it_and_then_made_again_with_what_follows(done, file, jobs):
+def test_what_was_prepared_and_deleted_is_not_missed_until_something_needs_it(done, file, jobs):
     path = done.path(f"results/tiny/{file}")
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert done.planned() == {}
     done.path("results/tiny/report/index.html").unlink()
+    assert set(done.planned()) == jobs
+
+
+@pytest.mark.parametrize(
+    ("file", "jobs"),
+    [
+        (
+            "models/sensor-dropout/0/weights.safetensors",
+            {job for job in TRAINING | SCORING | MAPPING if "dropout" in job} | REPORT,
+        ),
+        ("models/teacher/0/history.jsonl", {"Training teacher, seed 0"} | STUDENT | SCORING),
+        ("evaluation/dis2/0.json", {"Evaluating dis2, seed 0"} | REPORT),
+        ("maps/dis2/cat/sar.tif", {"Mapping cat with dis2"} | REPORT),
+        ("explained/dis2/cat/evidence.npy", EXPLAINING | REPORT),
+        ("report/tables", REPORT),
+    ],
+)
+def test_what_was_made_and_deleted_is_made_again_with_what_follows(done, file, jobs):
+    path = done.path(f"results/tiny/{file}")
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert set(done.planned()) == jobs
 
 

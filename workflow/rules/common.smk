@@ -101,6 +101,10 @@ def in_folders(method, seed, *names):
     return [results(f"models/{folder}/{name}") for folder in PLAN.folders(method, seed) for name in names]
 
 
+MODELS = [file for method in PLAN.trained for seed in PLAN.run.seeds for file in training(method, seed)]
+SCORES = [results(f"evaluation/{method}/{seed}.json") for method in PLAN.scored for seed in PLAN.run.seeds]
+
+
 def scored(wildcards):
     """Method and seed of the model that is evaluated, or mapped with: maps are those of the first seed."""
     return PLAN.model(wildcards.method), getattr(wildcards, "seed", PLAN.seed)

@@ -11,8 +11,8 @@ rule report:
         stores=stores(),
         manifests=manifests(),
         statistics=results("statistics.json"),
-        models=[file for method in PLAN.trained for seed in PLAN.run.seeds for file in training(method, seed)],
-        scores=[results(f"evaluation/{method}/{seed}.json") for method in PLAN.scored for seed in PLAN.run.seeds],
+        models=MODELS,
+        scores=SCORES,
         maps=maps,
         explained=explanations,
     output:
