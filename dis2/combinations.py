@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations as subsets
 
 MOST_SENSORS = 8
-"""More cannot be told apart: each combination is scored, and eight sensors have 255."""
+"""Each combination is scored, and eight sensors have 255."""
 
 
 def combinations(sensors: Sequence[str]) -> list[tuple[str, ...]]:

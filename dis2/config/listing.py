@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import glob
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from dis2.config.base import FilesBySensor, Section, SplitName, checked_name
-from dis2.errors import UserError
+from dis2.errors import UserError, printable
 
 HOLE = re.compile(r"\{(\w+)(?::(\d+))?\}")
 """`{scene}`, or `{scene:02}` for a name whose numbers have two digits at least."""
-SURPLUS = ""
+SURPLUS = "\n"
 """The key of what a line of a table has beyond its columns."""
 SHOWN = 5
 """So many of the names that something is wrong with are told."""
@@ -118,7 +118,8 @@ def _tabled(listing: Listing, root: Path) -> Iterator[tuple[str, Row]]:
     used = {key: column for key, column in columns.model_dump().items() if column is not None}
     seen: dict[tuple[str, ...], tuple[int, Row]] = {}
     split_of: dict[str, tuple[int, str]] = {}
-    for line, raw in _lines(path, used):
+    holes = {hole[1] for patterns in listing.patterns.values() for it in patterns for hole in HOLE.finditer(it)}
+    for line, raw in _lines(path, used, holes):
         try:
             row = _row(listing, raw, used)
             sensors, _ = _files(listing, row)
@@ -156,8 +157,8 @@ def _row(listing: Listing, raw: Row, used: Mapping[str, str]) -> Row:
     return row
 
 
-def _lines(path: Path, used: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
-    """The rows of a table that has these columns, with their line."""
+def _lines(path: Path, used: Mapping[str, str], holes: Iterable[str]) -> Iterator[tuple[int, Row]]:
+    """The rows of a table that has these columns, with their line; what is used of it, or in patterns, is there once."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, restkey=SURPLUS, restval="", skipinitialspace=True)
@@ -168,7 +169,7 @@ def _lines(path: Path, used: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
                 if len(there) == 1 and re.search(r"[;\t|]", there[0]):
                     remedy = "put commas between columns"
                 raise UserError(f"{path}: {told}; {remedy}")
-            if twice := [column for column in there if column and there.count(column) > 1]:
+            if twice := [column for column in (*used.values(), *holes) if there.count(column) > 1]:
                 raise UserError(f"{path}: two columns are called {twice[0]!r} in its first line; rename one, or remove it")
             count = 0
             for row in reader:
@@ -210,12 +211,12 @@ def _told(row: Row) -> str:
 
 def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
     """The chips of a scene, of which each sensor and the labels have a file."""
-    found = {}
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for key, patterns in listing.patterns.items():
         own = listing.labels.get(row.get("split")) if key == "labels" and isinstance(listing.labels, dict) else None  # type: ignore[call-overload]
         for pattern in (own,) if own else patterns:
             found[key, pattern] = _matching(root, pattern, row)
-    every = sorted(set().union(*found.values()))
+    every = sorted(chip for chip in set().union(*found.values()) if _is_name(chip, found.values()))
     if not every:
         pattern = next(iter(found))[1]
         raise UserError(f"scene {row['scene']}: no file like {root / pattern}; correct the pattern, or data_root ($DIS2_DATA)")
@@ -228,8 +229,19 @@ def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
     return every
 
 
-def _matching(root: Path, pattern: str, row: Row) -> set[str]:
-    """The chips whose files match a pattern; a name that is none is told, or the chip would be missed in silence."""
+def _is_name(chip: str, found: Collection[Mapping[str, str]]) -> bool:
+    """Whether it can be the name of a chip; if not, and several files have it, it is meant for one and is not passed over."""
+    try:
+        return bool(checked_name(chip))
+    except ValueError as error:
+        files = [chips[chip] for chips in found if chip in chips]
+        if len(files) >= min(2, len(found)):
+            raise UserError(printable(f"{files[0]}: {error}; rename or remove it")) from None
+        return False
+
+
+def _matching(root: Path, pattern: str, row: Row) -> dict[str, str]:
+    """The chips whose files match a pattern, and these files."""
     path = (root / pattern).as_posix()
     parts, like, at, named = [], "", 0, False
     for hole in HOLE.finditer(path):
@@ -245,13 +257,7 @@ def _matching(root: Path, pattern: str, row: Row) -> set[str]:
         at = hole.end()
     regex = re.compile("".join(parts) + re.escape(path[at:]))
     found = (regex.fullmatch(Path(file).as_posix()) for file in glob.iglob(like + glob.escape(path[at:])))
-    chips = {match["chip"]: match[0] for match in found if match and named}
-    for chip, file in chips.items():
-        try:
-            checked_name(chip)
-        except ValueError as error:
-            raise UserError(f"{file}: {error}; rename the file") from None
-    return set(chips)
+    return {match["chip"]: match[0] for match in found if match and named}
 
 
 def _filled(pattern: str, row: Row) -> str:

@@ -69,7 +69,7 @@ class Predictor:
         A factor and an offset that files tell of themselves, which the config does not replace, are to be applied before. Where
         a sensor measured is told by `valid` [H, W], by the mask of a masked array, and by the numbers themselves: neither nodata
         nor anything that is not finite is a measurement. Scaling by the config and normalisation are those of the training.
-        Numbers unlike those of training are warned of, and refused where all are.
+        Numbers unlike those of training are warned of.
         """
         readers = self._readers(images, valid or {})
         height, width = next(iter(readers.values())).valid.shape
@@ -78,7 +78,8 @@ class Predictor:
         specs = self.model.card.rasters
         shown = {s: derived(it, specs[s], height, width) for s, it in readers.items()}
         for sensor, reader in shown.items():
-            if line := strangeness(self.model, sensor, reader, (height, width), sensor, "the model"):
+            line, _ = strangeness(self.model, sensor, reader, (height, width), sensor, "the model")
+            if line:
                 warnings.warn(line, stacklevel=2)
         mapper = Mapper(self.model, shown, [tuple(readers)], self.where)
         probabilities = np.empty((len(self.classes), height, width), np.float32)

@@ -36,14 +36,9 @@ def check_fit(model: Model, folder: Path, rasters: Rasters) -> None:
             _check_bands(model, folder, rasters, sensor, reader.count)
         _check_place(rasters, sensor)
     _check_pixels(model, folder, rasters)
-    lacking = [sensor for sensor in model.card.sensors if sensor not in rasters.sensors]
-    if model.card.method == "teacher" and lacking:
-        _warn(f"{folder}: a teacher, which learned with every sensor; without {', '.join(lacking)} a student's map means more")
+    _check_sensors(model, folder, rasters)
     for sensor in rasters.sensors:
-        with rasters.open(sensor) as reader:
-            files, place = " + ".join(rasters.files(sensor)), rasters.place
-            if line := strangeness(model, sensor, reader, (place.height, place.width), f"{files}: {sensor}", str(folder)):
-                _warn(line)
+        _check_values(model, folder, rasters, sensor)
 
 
 def check_classes(model: Model, folder: Path, data: Data) -> None:
@@ -82,26 +77,41 @@ def _check_pixels(model: Model, folder: Path, rasters: Rasters) -> None:
         _warn(f"the map's pixels are {own:.6g} wide ({rasters.place.crs}), but {folder} was trained on pixels of {trained:.6g}")
 
 
-def strangeness(model: Model, sensor: str, reader: Reader, size: tuple[int, int], given: str, known: str) -> str:
-    """What is strange about values beside those of training, if anything; without any such value no map would mean anything."""
+def _check_sensors(model: Model, folder: Path, rasters: Rasters) -> None:
+    lacking = [sensor for sensor in model.card.sensors if sensor not in rasters.sensors]
+    if model.card.method == "teacher" and lacking:
+        _warn(f"{folder}: a teacher, which learned with every sensor; without {', '.join(lacking)} a student's map means more")
+
+
+def _check_values(model: Model, folder: Path, rasters: Rasters, sensor: str) -> None:
+    """Where hardly a value of a band is such as training saw, no map would mean anything."""
+    given, size = f"{' + '.join(rasters.files(sensor))}: {sensor}", (rasters.place.height, rasters.place.width)
+    with rasters.open(sensor) as reader:
+        line, share = strangeness(model, sensor, reader, size, given, str(folder))
+    if share > MOST:
+        raise UserError(line)
+    if line:
+        _warn(line)
+
+
+def strangeness(model: Model, sensor: str, reader: Reader, size: tuple[int, int], given: str, known: str) -> tuple[str, float]:
+    """What is strange about values beside those of training, if anything, and the share of a band that lies beyond these."""
     told = model.card.statistics[sensor]
     mean, std, low, high = (np.asarray(told[key], np.float64)[:, None] for key in ("mean", "std", "low", "high"))
     values = _some(model, sensor, reader, size) * std + mean  # [C, n]
     if not values.size:
-        return ""
+        return "", 0.0
     edge = ROUNDING * (np.abs(mean) + std)
     beyond = ((values < low - edge) | (values > high + edge)).mean(1)  # [C]
     flat = (values.std(1) < FLAT * std[:, 0]) & (values.shape[1] >= MANY)
     strange = int(beyond.argmax() if beyond.max() > FEW else flat.argmax())
     if beyond.max() <= FEW and not flat.all():
-        return ""
+        return "", 0.0
     here, there = (f"{a.min():.4g} to {b.max():.4g}" for a, b in ((values[strange],) * 2, (low[strange], high[strange])))
     what = f"{beyond[strange]:.0%} lie beyond" if beyond.max() > FEW else "hardly vary beside"
     band = strange % reader.count + 1
     line = f"{given}: values of band {band} ({here}) {what} those that {known} knows ({there}); the same unit?"
-    if beyond.max() > MOST:
-        raise UserError(line)
-    return line
+    return line, float(beyond.max())
 
 
 def _some(model: Model, sensor: str, reader: Reader, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -91,10 +91,7 @@ def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple
         return faults
     each = [seen[file]["bands"] for file in files]
     bands = sum(each)
-    alpha = ""
-    if _has_alpha(files):
-        alpha = "; a band marked as alpha is none: it tells where there are measurements (if it is one of them, unmark it: "
-        alpha += "`gdal_edit.py -colorinterp_4 undefined FILE`)"
+    alpha = _alpha_told(files)
     if not spec.take and bands != spec.bands:
         expected = f"data.sensors.{sensor}.bands: {spec.bands} expected"
         faults.append(f"{expected}, {listed} has {bands}. Give bands: {bands},{_firsts(spec, each)} or the right files{alpha}")
@@ -106,12 +103,14 @@ def _sensor_faults(data: Data, settings: GridSettings, sensor: str, files: tuple
     return faults
 
 
-def _has_alpha(files: tuple[str, ...]) -> bool:
+def _alpha_told(files: tuple[str, ...]) -> str:
+    """What is to be known where a band is marked as alpha, which an infrared one may be by mistake."""
     for file in files:
         with open_raster(file) as source:
-            if len(bands_of(source)) < source.count:
-                return True
-    return False
+            if alpha := set(source.indexes) - set(bands_of(source)):
+                remedy = f"if it was measured, `gdal_edit.py -colorinterp_{min(alpha)} undefined {file}`"
+                return f"; a band marked as alpha is none, it tells where there are measurements ({remedy})"
+    return ""
 
 
 def _firsts(spec: Sensor, bands: list[int]) -> str:

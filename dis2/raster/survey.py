@@ -94,7 +94,7 @@ def _files(folder: Path) -> list[Path]:
             found.append(here)
             continue
         entered.add(here.resolve())
-        for path in here.iterdir():
+        for path in sorted(here.iterdir()):
             if path.is_dir() and not path.name.startswith("."):
                 (folders.append if path.is_symlink() else folders.appendleft)(path)
             elif path.is_file() and not path.name.startswith("."):

@@ -38,12 +38,7 @@ def told(folder, **listing):
 
 
 def test_a_table_tells_the_chips_and_the_split_of_each_scene(tmp_path):
-    text = (
-        TABLE.replace("chip,", " tile ,")
-        .replace("validation", "val")
-        .replace("\na2,", "\n a2 ,")
-        .replace("a1,a,train", "a1,a,train, ")
-    )
+    text = TABLE.replace("chip,", " tile ,").replace("validation", "val").replace("\na2,", "\n a2 ,")
     (tmp_path / "table.csv").write_text("\ufeff" + text, encoding="utf-8")
     data = read(tmp_path, table="table.csv", columns={"chip": "tile"}, splits={"val": "validation"}).data
     assert {name: scene.split for name, scene in data.scenes.items()} == {n: s for s, names in SPLITS.items() for n in names}
@@ -51,6 +46,13 @@ def test_a_table_tells_the_chips_and_the_split_of_each_scene(tmp_path):
     chip = data.scenes["a"].chips["a2"]
     assert chip.sensors["echo"] == (f"{tmp_path}/a/vv_a2.tif", f"{tmp_path}/a/vh_a2.tif")
     assert chip.labels.file == f"{tmp_path}/a/labels_a2.tif" and data.listing is None
+
+
+def test_a_table_may_have_an_index_and_other_columns_that_share_a_name(tmp_path):
+    header, *lines = TABLE.splitlines()
+    rows = [f"{number},{line},fine,dry, " for number, line in enumerate(lines)]
+    (tmp_path / "table.csv").write_text("\n".join([f",{header},note,note", *rows]))
+    assert list(read(tmp_path, table="table.csv", columns={"chip": "chip"}).data.scenes["a"].chips) == ["a1", "a2"]
 
 
 def test_rows_without_chips_are_scenes_and_other_columns_are_for_patterns(tmp_path):
@@ -174,12 +176,19 @@ def test_chips_that_lack_a_file_are_told_unless_that_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a 1", "(a)", "tö1", "_a"])
-def test_a_chip_s_file_whose_name_is_none_is_told_and_not_passed_over(tmp_path, name):
+def test_a_chip_whose_name_is_none_is_told_and_not_passed_over(tmp_path, name):
     touched(tmp_path)
-    (tmp_path / f"c/eye_{name}.tif").touch()
+    for kind in ("eye", "vh"):
+        (tmp_path / f"c/{kind}_{name}.tif").touch()
     said = told(tmp_path, scenes=SPLITS)
     assert said.startswith(f": {tmp_path}/c/eye_{name}.tif: '{name}' is not a name: use letters, digits, ")
-    assert "; rename the file" in said
+    assert "; rename or remove it" in said
+
+
+def test_a_lone_file_whose_name_is_none_is_of_no_chip(tmp_path):
+    touched(tmp_path)
+    (tmp_path / "c/eye_p7 (copy).tif").touch()
+    assert tuple(read(tmp_path, scenes=SPLITS).data.scenes["c"].chips) == ("p12", "p7", "p8")
 
 
 def test_numbers_of_a_name_have_as_many_digits_as_the_pattern_says(tmp_path):

@@ -23,6 +23,7 @@ def model(monkeypatch):
         colors = ("#0000ff", "#00ff00", "#888888", "#aa5500")
         rasters = {sensor: Sensor(bands=bands) for sensor, bands in BANDS.items()}
         card = {
+            "method": "dis2",
             "sensors": BANDS,
             "channels": BANDS,
             "rasters": rasters,

@@ -178,7 +178,7 @@ def test_arrays_that_do_not_fit_are_refused_in_one_line(model, images, valid, sa
     assert "\n" not in str(error.value)
 
 
-def test_numbers_that_training_never_saw_are_warned_of_and_refused_where_all_are(model):
+def test_numbers_that_training_never_saw_are_warned_of(model):
     """As a file's own numbers are where it tells a scale of them."""
     images = arrays("eye")
     with warnings.catch_warnings(action="error"):
@@ -186,8 +186,6 @@ def test_numbers_that_training_never_saw_are_warned_of_and_refused_where_all_are
     images["eye"][:, :20] += 200
     with pytest.warns(UserWarning, match=r"eye: values of band \d .* 50% lie beyond those that the model knows \(0 to 100\)"):
         model.predict(images)
-    with pytest.raises(UserError, match="eye: values of band 1 .* 100% lie beyond .*; the same unit?"):
-        model.predict({"eye": images["eye"] + 200})
 
 
 def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path):

@@ -80,7 +80,7 @@ SENSOR_FAULTS = {
     "another planet": (lambda p: raster(p, THERMAL, crs="EPSG:4326"), "does not overlap the scene's grid"),
     "an alpha band": (
         lambda p: raster(p, THERMAL[:1], alpha=np.ones((SIDE, SIDE), bool)),
-        "sensors.thermal.bands: 2 expected, .* has 1. .*; a band marked as alpha is none: .*unmark it: `gdal_edit.py",
+        "sensors.thermal.bands: 2 expected, .* has 1. .*; a band marked as alpha is none, .*-colorinterp_2 undefined .*tif`",
     ),
     "bands": (lambda p: raster(p, THERMAL[:1]), "sensors.thermal.bands: 2 expected, .* has 1. Give bands: 1"),
     "a band more": (
