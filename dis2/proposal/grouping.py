@@ -6,35 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from dis2.combinations import MOST_SENSORS
 from dis2.errors import UserError
-from dis2.proposal.words import footprint_of, letters_of, natural, parts_of, place_parts, plain, words_of
-from dis2.raster.survey import VALUES, Seen
+from dis2.proposal.kinds import HEIGHT, apart_from_labels, has_few_values, is_height, train_and_test
+from dis2.proposal.words import footprint_of, letters_of, natural, place_parts, plain, words_of
+from dis2.raster.survey import Seen
 
 BAND = re.compile(r"b(and)?_?\d+a?|blue|green|red|nir|swir\d?|vv|vh|hh|hv", re.I)
 """A part of a name that tells a band of a sensor whose bands are files."""
-LABEL = re.compile(
-    r"labels?|lbls?|gts?|groundtruth|truth|masks?|msks?|landcover|landuse|worldcover|corine|clc|lulc|croptypes?|classes"
-    r"|annotations?|targets|reference|nlcd|dfc|lc",
-    re.I,
-)
-"""A word, or two behind each other, that labels are called by."""
-MASK = re.compile(r"ma?sks?", re.I)
-"""What labels are called by, and masks of clouds."""
-QUALITY = re.compile(r"clouds?|cloudmasks?|cld|qa|scl|udm|fmask|shadows?", re.I)
-"""A word of a raster of few values that is neither labels nor measured."""
-LANDSAT = re.compile(r"l[cetmo]0\d", re.I)
-"""A satellite that is called like land cover."""
 MOMENT = re.compile(r"pre|post|before|after", re.I)
 """Of a place, and not a place, though labels may be called so, too."""
 FEW, TOUCH = 3, 0.05
 """So many files are told with the reason why they are not used where that may be what is wrong; so little is no overlap."""
-TRAIN, TEST = re.compile(r"train(ing)?|tr", re.I), re.compile(r"test(ing)?|te|ts", re.I)
-"""A part of the name of labels that are for one split alone, such as TrainImage, TSLabel or gt_test."""
-HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
 
 
 @dataclass
@@ -103,7 +88,7 @@ class Proposal:
 
 def sorted_out(seen: list[Seen], others: dict[str, str], folder: Path) -> Proposal:
     """Labels and sensors among the rasters, and why each other file is neither."""
-    labelled, rest, unused = _apart_from_labels(seen, others)
+    labelled, rest, unused = apart_from_labels(seen, others)
     if not labelled:
         remedy = "name a raster of few whole numbers or colours so (labels, mask, gt), or write a config"
         raise UserError(f"{folder}: no labels found{_reasons(unused)}; {remedy}")
@@ -126,7 +111,7 @@ def _matched(
     labelled: list[Seen], rest: list[Seen], unused: dict[str, str], folder: Path, places: set[str], others: set[str]
 ) -> Proposal:
     """Sensors that share footprints with labels; words of labels (of others) tell places in the names of others (of labels)."""
-    train, test = _train_and_test(labelled, rest)
+    train, test = train_and_test(labelled, rest)
     if train:
         labels = [Group("labels", {"all": [train]})]
     else:
@@ -138,33 +123,13 @@ def _matched(
     }
     groups, strays = _without_strays(_groups(rest, set(best.files), places), best, places)
     unused |= strays
-    few = [group for group in groups if _has_few_values(group)]
+    few = [group for group in groups if all(map(has_few_values, group.every))]
     unused |= {one.path: "few whole numbers: labels or a mask, not an image" for group in few for one in group.every}
     groups = _of_each_place(best, [group for group in groups if group not in few], folder)
     sensors = [group for group in groups if len(groups) == 1 or set(best.files) & set(group.files)]
     used = {one.path for group in sensors for one in group.every}
     unused |= {one.path: "matches no footprint that has labels" for one in rest if one.path not in used | set(unused)}
     return Proposal(sensors, best, unused, test)
-
-
-def _apart_from_labels(seen: list[Seen], others: dict[str, str]) -> tuple[list[Seen], list[Seen], dict[str, str]]:
-    """Labels, other rasters that may be used, and why each other file may not."""
-    unused = dict(others)
-    placed = [one for one in seen if one.crs is not None]
-    if placed and len(placed) < len(seen):
-        unused |= {one.path: "has no CRS, others have: give it one" for one in seen if one.crs is None}
-        seen = placed
-    unused |= {one.path: "no valid pixel" for one in seen if not one.valid}
-    seen = [one for one in seen if one.valid]
-    quality = {one.path: one for one in seen if _is_quality(one)}
-    labelled = _labels_of([one for one in seen if one.path not in quality])
-    labelled = labelled or _labels_of([one for one in quality.values() if _is_called_labels(one)])
-    taken = {one.path for one in labelled}
-    rest = [one for one in seen if one.path not in taken]
-    unused |= {one.path: "a mask, or tells of quality" for one in rest if one.path in quality}
-    if not labelled or any(map(_is_called_labels, labelled)):
-        unused |= {one.path: _oddity(one) for one in rest if one.path not in quality and _is_called_labels(one)}
-    return labelled, [one for one in rest if one.path not in unused], unused
 
 
 def _of_each_place(labels: Group, groups: list[Group], folder: Path) -> list[Group]:
@@ -215,48 +180,6 @@ def overlap(one: Seen, other: Seen) -> float:
     east, north = (min(first[i], second[i]) for i in (2, 3))
     smaller = min((it[2] - it[0]) * (it[3] - it[1]) for it in (first, second))
     return max(0.0, east - west) * max(0.0, north - south) / smaller
-
-
-def _labels_of(seen: list[Seen]) -> list[Seen]:
-    """Rasters of few values that are called labels, some of one value alone; if there are none, all of several."""
-    called = [one for one in seen if one.values and _is_called_labels(one)]
-    if len(set().union(*(one.values for one in called))) > 1:
-        return called
-    return [one for one in seen if len(one.values) > 1 and one.bands == 1 and not is_height(one)]
-
-
-def _oddity(one: Seen) -> str:
-    """Why what is called labels is not taken for them."""
-    if one.bands not in (1, 3):
-        return f"called like labels, but of {one.bands} bands: name one in a config (labels: {{file: ..., band: 1}})"
-    return f"called like labels, but not of 2 to {VALUES} values or colours"
-
-
-def _is_quality(one: Seen) -> bool:
-    """Of few values and called so, but called labels by nothing more than a mask."""
-    if not one.values or one.bands > 1 or _is_called_labels(one, but=MASK):
-        return False
-    return any(QUALITY.fullmatch(word) for word in (*words_of(one.path), *parts_of(one.path)))
-
-
-def _has_few_values(group: Group) -> bool:
-    return all(one.values and one.bands == 1 and "int" in one.dtype and not is_height(one) for one in group.every)
-
-
-def _train_and_test(labelled: list[Seen], rest: list[Seen]) -> tuple[Seen | None, Seen | None]:
-    """The two label rasters of one place of which one is for training and one for testing; else none."""
-    train, test = ([one for one in labelled if _tells(split, one)] for split in (TRAIN, TEST))
-    alone = len(labelled) == 2 and not any(_tells(split, one) for one in rest for split in (TRAIN, TEST))
-    names = {
-        tuple(part for part in parts_of(one.path) if not TRAIN.fullmatch(part) and not TEST.fullmatch(part)) for one in labelled
-    }
-    if not alone or len(names) > 1 or len(train) != 1 or len(test) != 1 or train == test:
-        return None, None
-    return train[0], test[0]
-
-
-def _tells(split: re.Pattern[str], one: Seen) -> bool:
-    return any(split.fullmatch(part) for part in parts_of(one.path))
 
 
 def _reasons(unused: dict[str, str]) -> str:
@@ -396,15 +319,3 @@ def _name_apart(sensors: list[Group]) -> None:
             short += "_2"
         taken.add(short)
         group.name = short
-
-
-def _is_called_labels(one: Seen, but: re.Pattern[str] | None = None) -> bool:
-    words = [word for word in words_of(one.path) if not LANDSAT.fullmatch(word)]
-    parts = [part for word in words for part in parts_of(word)]
-    pairs = [first + second for first, second in pairwise(parts)]
-    told = [letters_of(word) for word in (*words, *parts, *pairs)]
-    return any(LABEL.fullmatch(word) and not (but and but.fullmatch(word)) for word in told)
-
-
-def is_height(one: Seen) -> bool:
-    return one.bands == 1 and any(HEIGHT.fullmatch(letters_of(word)) for word in words_of(one.path))

@@ -18,7 +18,8 @@ from dis2.config.run import read_run
 from dis2.errors import UserError, printable
 from dis2.files import whole
 from dis2.models.registry import METHODS
-from dis2.proposal.grouping import Group, Proposal, is_height, sorted_out
+from dis2.proposal.grouping import Group, Proposal, sorted_out
+from dis2.proposal.kinds import is_height
 from dis2.proposal.splits import blocks_of, splits_of
 from dis2.proposal.words import plain
 from dis2.raster.check import LARGEST, UNTOLD, across, in_metres
