@@ -216,7 +216,7 @@ def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
         own = listing.labels.get(row.get("split")) if key == "labels" and isinstance(listing.labels, dict) else None  # type: ignore[call-overload]
         for pattern in (own,) if own else patterns:
             found[key, pattern] = _matching(root, pattern, row)
-    every = sorted(chip for chip in set().union(*found.values()) if _is_name(chip, found.values()))
+    every = _with_names(found.values())
     if not every:
         pattern = next(iter(found))[1]
         raise UserError(f"scene {row['scene']}: no file like {root / pattern}; correct the pattern, or data_root ($DIS2_DATA)")
@@ -229,15 +229,17 @@ def _chips(listing: Listing, root: Path, row: Row) -> list[str]:
     return every
 
 
-def _is_name(chip: str, found: Collection[Mapping[str, str]]) -> bool:
-    """Whether it can be the name of a chip; if not, and several files have it, it is meant for one and is not passed over."""
-    try:
-        return bool(checked_name(chip))
-    except ValueError as error:
-        files = [chips[chip] for chips in found if chip in chips]
-        if len(files) >= min(2, len(found)):
-            raise UserError(printable(f"{files[0]}: {error}; rename or remove it")) from None
-        return False
+def _with_names(found: Collection[Mapping[str, str]]) -> list[str]:
+    """The chips among what matches each pattern; what can be no name but is there several times is meant for one, and refused."""
+    every: list[str] = []
+    for chip in sorted(set().union(*found)):
+        try:
+            every.append(checked_name(chip))
+        except ValueError as error:
+            files = [chips[chip] for chips in found if chip in chips]
+            if len(files) >= min(2, len(found)):
+                raise UserError(printable(f"{files[0]}: {error}; rename or remove it")) from None
+    return every
 
 
 def _matching(root: Path, pattern: str, row: Row) -> dict[str, str]:
