@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from dis2.errors import UserError
-from dis2.evaluation.evaluations import ALIKE, Document, Runs, evaluations, named, pooled
+from dis2.evaluation.evaluations import ALIKE, Document, Runs, evaluations, pooled
 from dis2.evaluation.printed import aligned
 
 RESAMPLES = 2000
@@ -130,10 +130,11 @@ def holm(chances: Sequence[float]) -> list[float]:
 
 def compared(runs: Mapping[str, Runs], pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
     """Every pair of methods, all on the same draws of blocks, corrected for how many comparisons there are."""
-    documents = [document for name in dict.fromkeys(name for pair in pairs for name in pair) for document in runs[name].values()]
+    runs = {name: runs[name] for pair in pairs for name in pair}
+    documents = [document for seeds in runs.values() for document in seeds.values()]
     if not documents:
         return []
-    blocks = _same_blocks(documents)
+    blocks = _same_blocks(runs)
     weight = weights(blocks)
     found = {id(document): drawn(document, weight) for document in documents}
     names, raw = [*documents[0]["combinations"], MEAN], []
@@ -149,7 +150,7 @@ def compared(runs: Mapping[str, Runs], pairs: Sequence[tuple[str, str]]) -> list
 
 def check(runs: Mapping[str, Runs], first: str, second: str) -> None:
     """Refuses two methods that were not scored alike, in one line."""
-    _same_blocks([*runs[first].values(), *runs[second].values()])
+    _same_blocks({name: runs[name] for name in (first, second)})
     _paired(first, runs[first], second, runs[second])
 
 
@@ -159,23 +160,20 @@ def _estimate(values: NDArray[np.float64]) -> Estimate:
     return found
 
 
-def _same_blocks(documents: Sequence[Document]) -> int:
+def _same_blocks(runs: Mapping[str, Runs]) -> int:
     """How many blocks all evaluations were scored on, or the one line that says that they were not scored on the same."""
-    for document in documents:
+    told = [(f"evaluation of {name}, seed {seed}", document) for name, seeds in runs.items() for seed, document in seeds.items()]
+    for where, document in told:
         if not document.get("blocks", {}).get("places"):
-            raise UserError(f"{named(document)}: no blocks of pixels are in it; evaluate the model again")
-    first = documents[0]
-    for document in documents[1:]:
+            raise UserError(f"{where}: no blocks of pixels are in it; evaluate the model again")
+    other, first = told[0]
+    for where, document in told[1:]:
         for what in ALIKE:
             if document[what] != first[what]:
-                raise UserError(
-                    f"{named(document)}: {what}: {document[what]}, but {first[what]} in {named(first)}; compare what is alike"
-                )
+                raise UserError(f"{where}: {what}: {document[what]}, but {first[what]} in {other}; compare what is alike")
         if any(document["blocks"][key] != first["blocks"][key] for key in ("side", "places", "truth")):
-            raise UserError(
-                f"{named(document)}: other pixels were scored than in {named(first)}; evaluate both on the same tiles "
-                "with the same evaluation settings"
-            )
+            remedy = "evaluate both on the same tiles with the same evaluation settings"
+            raise UserError(f"{where}: other pixels were scored than in {other}; {remedy}")
     return len(first["blocks"]["places"])
 
 

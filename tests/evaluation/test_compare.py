@@ -270,7 +270,7 @@ def test_methods_that_share_no_seed_are_one_clear_line():
 def test_other_pixels_nothing_to_compare_and_an_empty_folder_are_one_clear_line(tmp_path):
     a, b = written(tmp_path / "a", {"dis2": 0.7}), written(tmp_path / "b", {"dis2": 0.7}, rng=12)
     with pytest.raises(
-        UserError, match="evaluation of dis2, seed 0: other pixels were scored than in evaluation of dis2, seed 0; ev"
+        UserError, match=r"of dis2 \(B\), seed 0: other pixels were scored than in evaluation of dis2 \(A\), seed 0"
     ):
         compare(a, b, [], False)
     with pytest.raises(UserError, match="there is only dis2; name a second"):
