@@ -30,9 +30,12 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
         check_stores(arguments.store)
         return
 
+    from dis2.config.plan import Plan
     from dis2.raster.check import check
 
     with _scene(settings, arguments) as data:
+        if settings.run and arguments.broken == "stop":
+            Plan(settings.run, ()).check_files([arguments.config], [arguments.scene])
         check(data, settings("grid"), arguments.scene, arguments.out, arguments.broken == "skip")
 
 

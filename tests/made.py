@@ -28,9 +28,10 @@ def raster(path, values, transform=PLACE, crs=UTM, nodata=None, alpha=None, mask
     size = {"count": count, "height": height, "width": width, "dtype": values.dtype}
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, nodata=nodata, **size, **creation) as file:
-        file.write(values, list(range(1, len(values) + 1)))
         if alpha is not None:
             file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 2), ColorInterp.alpha]
+        file.write(values, list(range(1, len(values) + 1)))
+        if alpha is not None:
             file.write(np.where(alpha, 255, 0).astype(values.dtype), count)
         if mask is not None:
             file.write_mask(mask)

@@ -1,20 +1,67 @@
-"""Files that are not there: they may still be in the archive in which a data set is passed on, to be unpacked to some folder."""
+"""Files that are not there: they may be in the archive in which a data set is passed on, or beside where they are looked for."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
+from itertools import islice, takewhile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 ARCHIVES = (".zip", ".rar")
 """Only the first kind is looked into."""
+DEEP, MANY = 3, 20_000
+"""Folders below one another, and files, that are looked through for one that is not where it should be."""
 
 
 def missing(file: str) -> str:
     """What is said of a file that is not there."""
-    told = packed(file)
-    return f"no such file, but {told}" if told else "no such file; correct the path, or data_root ($DIS2_DATA) before it"
+    if told := packed(file):
+        return f"no such file, but {told}"
+    if there := elsewhere(file):
+        return f"no such file, but {there} is there; correct the path, or move it"
+    return "no such file; correct the path, or data_root ($DIS2_DATA) before it"
+
+
+def elsewhere(file: str) -> Path | None:
+    """A file of that name, whatever its capital letters, in the nearest folder that there is, or not far below it."""
+    path = Path(file)
+    near = next((folder for folder in path.parents if folder.is_dir()), Path())
+    with suppress(OSError):
+        found = _files_below(near, near.stat().st_mtime_ns).get(path.name.lower(), [])
+        return max(found, key=lambda other: _shared(path, other), default=None)
+    return None
+
+
+def _shared(one: Path, other: Path) -> int:
+    """How many of the folders at the end are called alike."""
+    pairs = zip(reversed(one.parts), reversed(other.parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: _alike(*pair), pairs))
+
+
+@lru_cache(64)
+def _files_below(folder: Path, changed: int) -> dict[str, list[Path]]:
+    """The first files of a folder and of those in it, DEEP at most, by name; as they were when the folder was changed last."""
+    found: dict[str, list[Path]] = {}
+    entries = islice(_entries(folder, DEEP), MANY)
+    for path in entries:
+        found.setdefault(path.name.lower(), []).append(path)
+    return found
+
+
+def _entries(folder: Path, deep: int) -> Iterator[Path]:
+    """Files, those of nearer folders first."""
+    inner = []
+    with suppress(OSError):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.is_file():
+                yield folder / entry.name
+            elif deep and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                inner.append(folder / entry.name)
+    for below in inner:
+        yield from _entries(below, deep - 1)
 
 
 def packed(file: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -16,14 +16,11 @@ from dis2.config.model import STUDENT_PARTS
 from dis2.config.packed import missing
 from dis2.config.run import Run
 from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, TrainingSettings
-from dis2.errors import UserError
+from dis2.errors import FAULTS, UserError, first_of
 from dis2.files import on_disk, whole
 
 ZEROS = "teacher-zeros"
 """The teacher fed zeros where a sensor is missing: scored beside the methods, but not trained."""
-
-FAULTS = 20
-"""At most so many files are told of."""
 
 LONGEST = 60_000
 """Longer settings, of thousands of chips, go through a file: no system takes a command line of any length."""
@@ -94,21 +91,19 @@ class Plan:
             raise UserError(f"{name}: not one of the scenes ({', '.join([*self.data.scenes][:FAULTS])})")
         return self.data.scenes[name]
 
-    def check_files(self, configs: Iterable[str]) -> None:
-        """One line for each file that the config names and no rule can take."""
+    def check_files(self, configs: Iterable[str], only: Collection[str] | None = None) -> None:
+        """One line for each file that the config names, for some scenes or all, and no rule can take."""
         if self.run.simulate:
             return
         told = ", ".join(configs)
-        scenes = self.data.scenes.items()
+        scenes = [(name, scene) for name, scene in self.data.scenes.items() if only is None or name in only]
         chips = [(self.run.place_of(name, key), chip) for name, scene in scenes for key, chip in scene.footprints.items()]
         listed = [(place, on_disk(file), self._fault_of(on_disk(file))) for place, chip in chips for file in chip.files]
-        faults = [f"{told}: {place}: {file}: {fault}" for place, file, fault in dict.fromkeys(listed) if fault]
-        if len(faults) > FAULTS:
-            faults = [*faults[:FAULTS], f"{told}: {len(faults) - FAULTS} more files such as these"]
+        faults = first_of([f"{place}: {file}: {fault}" for place, file, fault in dict.fromkeys(listed) if fault], "files")
         if faults and self.data.source:
-            faults.append(f"{told}: the data: {self.data.source}")
+            faults.append(f"the data: {self.data.source}")
         if faults:
-            raise UserError("\n".join(faults))
+            raise UserError("\n".join(f"{told}: {fault}" for fault in faults))
 
     def simulated(self) -> dict[tuple[str, ...], list[str]]:
         """The scenes to simulate by the sensors that they have."""

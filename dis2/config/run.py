@@ -104,6 +104,7 @@ class Run(Section):
             raise ValueError(f"data.scenes.{chips[0]}.chips: chips need `grid: pixels`")
         self._check_methods((info.context or {}).get("methods", {}))
         self._check_splits()
+        self._check_files()
         self._check_report()
         return self
 
@@ -138,6 +139,18 @@ class Run(Section):
                 raise ValueError(f"data.scenes.{name}.labels: missing; a scene that trains has labels, {remedy}")
         if not any(scene.labelled and set(scene.has) == every for scene in self.data.trained.values()):
             raise ValueError("data.scenes: no training scene has labels and every sensor, which the teacher needs; add one")
+
+    def _check_files(self) -> None:
+        """No footprint is in two splits; the same rasters with labels of other pixels, as some publish them, may be."""
+        seen: dict[tuple[str | int | None, ...], str] = {}
+        for name, scene in self.data.scenes.items():
+            for chip in scene.footprints.values():
+                if scene.split is None or chip.labels is None:
+                    continue
+                before = seen.setdefault((*chip.files, chip.labels.band), name)
+                if (split := self.data.scenes[before].split) != scene.split:
+                    told = f"in {scene.split}, but {chip.labels.file} and its rasters are those of {before}, in {split}"
+                    raise ValueError(f"data.scenes.{name}: {told}; correct the files, or leave one of the two out")
 
     def _check_report(self) -> None:
         for key, named in (("scenes", self.report.scenes), ("explain", self.report.explain or ())):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dis2.combinations import MOST_SENSORS
 from dis2.errors import UserError
-from dis2.proposal.kinds import HEIGHT, apart_from_labels, has_few_values, is_height, train_and_test
+from dis2.proposal.kinds import HEIGHT, apart_from_labels, has_few_values, is_eroded, is_height, train_and_test
 from dis2.proposal.words import footprint_of, letters_of, natural, place_parts, plain, words_of
 from dis2.raster.survey import Seen
 
@@ -117,7 +117,7 @@ def _matched(
     else:
         known = {key for alike in (_loosely, _closely) for group in _by(alike, rest, places) for key in group.files}
         labels = _groups(labelled, known, others)
-    best = max(labels, key=lambda group: (len(group.values) > 1, len(group.files)))
+    best = max(labels, key=lambda group: (len(group.values) > 1, len(group.files) / (1 + is_eroded(group.first))))
     unused = unused | {
         one.path: f"labels too, but {best.at(key).path} is used" for it in labels if it is not best for key, one in it.placed
     }

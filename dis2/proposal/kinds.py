@@ -22,6 +22,7 @@ LANDSAT = re.compile(r"l[cetmo]0\d", re.I)
 """A satellite that is called like land cover."""
 TRAIN, TEST = re.compile(r"train(ing)?|tr", re.I), re.compile(r"test(ing)?|te|ts", re.I)
 """A part of the name of labels that are for one split alone, such as TrainImage, TSLabel or gt_test."""
+ERODED = re.compile(r"no_?boundar|eroded", re.I)
 HEIGHT = re.compile(r"n?ds?[emt]m?s?|elevations?|heights?|srtm|chm|lidar|altitude", re.I)
 
 
@@ -95,6 +96,11 @@ def _is_called_labels(one: Seen, but: re.Pattern[str] | None = None) -> bool:
     pairs = [first + second for first, second in pairwise(parts)]
     told = [letters_of(word) for word in (*words, *parts, *pairs)]
     return any(LABEL.fullmatch(word) and not (but and but.fullmatch(word)) for word in told)
+
+
+def is_eroded(one: Seen) -> bool:
+    """Labels whose boundaries are left out by its name: others are preferred, unless there are more than twice as many."""
+    return bool(ERODED.search(one.path))
 
 
 def is_height(one: Seen) -> bool:

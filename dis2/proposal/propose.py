@@ -15,7 +15,7 @@ from dis2.config.base import checked_name
 from dis2.config.data import SPLITS
 from dis2.config.plan import Plan
 from dis2.config.run import read_run
-from dis2.errors import UserError, printable
+from dis2.errors import UserError, first_of, printable
 from dis2.files import whole
 from dis2.models.registry import METHODS
 from dis2.proposal.grouping import Group, Proposal, sorted_out
@@ -32,6 +32,8 @@ FEW, SHOWN = 40, 12
 """Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
 STEPS, TIMED = (300, 600), 64
 """Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
+FIRST = 3
+"""So many names are told in a line."""
 HILLY, RELIEF = 100, 4
 """Metres between the lowest and the highest land from which on its slopes are told apart, and within how many pixels."""
 
@@ -54,7 +56,17 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
     for file, why in list(found.unused.items())[:SHOWN]:
         print(printable(f"not used: {file}: {why}"))
     sys.stderr.write("".join(f"dis2 init: {printable(line)} (the next step refuses that)\n" for line in refused))
+    for line in _lacking(found):
+        print(printable(line))
     print(f"Read and mend it, then: snakemake --cores all --configfile {out}")
+
+
+def _lacking(found: Proposal) -> list[str]:
+    """Sensors, and labels, of which most footprints have a file, but not all: there may be one that was lost."""
+    every = found.footprints
+    lacking = {group.name: [key for key in every if key not in group.files] for group in (*found.sensors, found.labels)}
+    told = {name: keys for name, keys in lacking.items() if 0 < 2 * len(keys) <= len(every)}
+    return [f"{name}: {len(every) - len(keys)} of {len(every)} footprints, not {_listed(keys)}" for name, keys in told.items()]
 
 
 def _refused(config: Path, out: Path) -> list[str]:
@@ -71,7 +83,7 @@ def _refused(config: Path, out: Path) -> list[str]:
             scene_grid(run.data, run.grid, scene)
         except UserError as error:
             told.append(f"{out}: data.scenes.{scene}: {error}")
-    return told[:SHOWN] + ([f"{out}: {len(told) - SHOWN} more scenes such as these"] if len(told) > SHOWN else [])
+    return first_of(told, "scenes")
 
 
 def config_of(found: Proposal, folder: Path, name: str) -> str:
@@ -91,7 +103,7 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         "  sensors:                                # in the order in which combinations are written",
         *(f"    {line}" for group in found.sensors for line in _sensor(group)),
         "  classes:                                # give them names; share of the labelled pixels",
-        *(f"    {label}: {{values: [{value}]}}    # {share:.1%}" for label, value, share in classes),
+        *(f"    {label}: {{values: [{value}]}}    # {told}" for label, value, told in classes),
         f"  ignore: [{', '.join(ignore)}]" + ("                         # colours" if colored else ""),
         *([] if splits else blocks_of(found)),
         "  scenes:" + (f"                                 # {why}" if why else ""),
@@ -146,8 +158,12 @@ def _sensor(group: Group) -> list[str]:
     if len(every) > 1 and {(one.dtype, one.low, one.high) for one in every} == {("uint8", 0, 255)}:
         notes.append("every file spans 0 to 255: if each was stretched by itself, add relative: true")
     if is_height(files[0]):
-        unit = next((unit for unit in (1, 0.01) if all(_in_metres(one, unit, untold) for one in every)), None)
-        if unit == 0.01:
+        odd_ones = [one for one in every if not _in_metres(one, 1, untold)]
+        unit = 0.01 if odd_ones and all(_in_metres(one, 0.01, untold) for one in every) else None if odd_ones else 1
+        if odd_ones and 2 * len(odd_ones) <= len(every):
+            unit = 1
+            notes.append(f"{_listed([one.path for one in odd_ones])} not in metres, as others are: mend that")
+        elif unit == 0.01:
             options.append("scaling: {factor: 0.01, unit: m}")
             notes.append("taken for centimetres")
         elif unit is None:
@@ -168,6 +184,11 @@ def _sensor(group: Group) -> list[str]:
     return [f"{_key(group.name)}: {{{', '.join(options)}}}    # {'; '.join(notes)}"]
 
 
+def _listed(names: list[str]) -> str:
+    """The first of some names, and how many there are if that is more."""
+    return ", ".join(names[:FIRST]) + (f" and {len(names) - FIRST} more" if len(names) > FIRST else "")
+
+
 def _in_metres(one: Seen, unit: float, untold: float | None) -> bool:
     """Whether heights are metres once they are multiplied by the unit, as far as extremes tell that are measured."""
     low = one.high if one.low == untold else one.low
@@ -175,8 +196,8 @@ def _in_metres(one: Seen, unit: float, untold: float | None) -> bool:
     return in_metres(low * unit, high * unit, across(one.bounds, CRS.from_user_input(one.crs) if one.crs else None))
 
 
-def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, float]], list[str], bool]:
-    """Classes by value and share, what is ignored, and whether values are colours."""
+def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, str]], list[str], bool]:
+    """Classes by value with what is said of each, what is ignored, and whether values are colours."""
     every = labels.every + ([test] if test else [])
     counts: Counter[int] = sum((one.values for one in every), Counter())
     colored = labels.first.bands == 3
@@ -193,7 +214,13 @@ def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, flo
         return f'"#{value:06x}"' if colored else str(value)
 
     names = [f"class_{index}" if colored else plain(f"class_{value}") for index, value in enumerate(kept)]
-    classes = [(name, text(value), count / total) for name, (value, count) in zip(names, kept.items(), strict=True)]
+
+    def told(value: int) -> str:
+        files = [one.path for one in every if value in one.values]
+        alone = f" of one file alone, {files[0]}: is it a class?" if len(files) == 1 and len(every) > FIRST else ""
+        return f"{kept[value] / total:.1%}{alone}"
+
+    classes = [(name, text(value), printable(told(value))) for name, value in zip(names, kept, strict=True)]
     return classes, [text(value) for value in sorted(left_out | nodata)], colored
 
 

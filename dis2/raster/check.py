@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp
 
 from dis2.config.data import IGNORE, Data, Sensor, on_network
 from dis2.config.grid import GridSettings
-from dis2.errors import UserError
+from dis2.errors import UserError, first_of
 from dis2.files import on_disk, write_json
 from dis2.progress import track
 from dis2.raster.grid import Grid, Window, blocks, metres_of
@@ -50,10 +50,11 @@ def check(data: Data, settings: GridSettings, scene: str, out: Path, skip: bool 
     seen: dict[str, Any] = {}
     with rasterio.Env(GDAL_CACHEMAX=CACHE):
         found = [*_raster_faults(data, settings, scene, seen)] or _scene_faults(data, settings, scene)
-    told = [f"scene {scene}: {fault}" for fault in found]
+    told = first_of(found, "faults")
     if told and not skip:
-        raise UserError("\n".join([*told, *(f"scene {scene}: the data: {source}" for source in _sources(data, scene))]))
-    sys.stderr.write("".join(f"dis2 check: {line} (the scene is skipped)\n" for line in told))
+        told += [f"the data: {source}" for source in _sources(data, scene)]
+        raise UserError("\n".join(f"scene {scene}: {fault}" for fault in told))
+    sys.stderr.write("".join(f"dis2 check: scene {scene}: {fault} (the scene is skipped)\n" for fault in told))
     write_json(out, {"scene": scene, "faults": found, "rasters": seen})
 
 

@@ -55,6 +55,8 @@ def _array(path: str, name: str, file: str) -> NDArray[Any]:
     there = arrays_of(path)
     rasters = {key: shape for key, shape in there.items() if min(shape[:2]) > 1}
     told = ", ".join(f"{key} ({' x '.join(map(str, shape))})" for key, shape in there.items()) or "none"
+    if not name and not there:
+        raise UserError(f"{path}: no array of rows and columns, or of rows, columns and bands; save one as a variable by itself")
     if not name and len(rasters) != 1:
         raise UserError(f"{path}: {len(rasters)} arrays of rows and columns ({told}); name one, as in {path}:NAME")
     if name and name not in there:

@@ -25,6 +25,8 @@ Indices = NDArray[np.uint8]
 
 STRIP = 1024
 """Colours are looked up in windows of this side."""
+FAR, FEW = 32, 0.1
+"""Packing with loss changes colours by more than this, in red, green or blue, in this share of the pixels at most."""
 
 
 class LabelReader(Protocol):
@@ -129,6 +131,7 @@ def uncoloured(file: str, data: Data) -> Iterator[str]:
                 bands, valid = measured(file, opened, window, nodata)
                 indices = colors.indices(bands, np.any(valid, axis=0), window)
                 out.write(indices, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
+            colors.check()
         with held(memory.name) as name:
             yield name
 
@@ -138,6 +141,7 @@ class Colors:
 
     def __init__(self, file: str, data: Data):
         self.file, self.tolerance = file, data.tolerance
+        self.seen = self.far = 0
         known = dict(sorted(data.label_colors.items()))
         self.known, self.classes = np.array(list(known), np.int64), np.array(list(known.values()), np.int64)
 
@@ -153,7 +157,15 @@ class Colors:
                 color = int(found[off.min(1) > self.tolerance][0])
                 self._refuse(color, int(off.min(1).max()), np.argwhere(strange & (packed == color))[0], window)
             place[strange] = off.argmin(1)[inverse]
+            self.far += int((off.min(1)[inverse] > FAR).sum())
+        self.seen += int(valid.sum())
         return np.where(valid, self.classes[place], IGNORE).astype(np.uint8)
+
+    def check(self) -> None:
+        """Refuses colours of which many are far from all that mean something, though none is too far: no labels are packed so."""
+        if self.far > FEW * self.seen:
+            told = f"{self.far / self.seen:.0%} of its pixels are more than {FAR} from every colour of a class"
+            raise UserError(f"{self.file}: {told}; give the right file, or the colours that these classes have in it")
 
     def _refuse(self, color: int, off: int, place: NDArray[np.int64], window: Window) -> None:
         y, x = place

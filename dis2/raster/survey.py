@@ -26,6 +26,7 @@ BESIDE = {".tfw", ".pgw", ".jgw", ".wld", ".prj", ".ovr", ".xml", ".hdr", ".aux"
 OTHERS = dict.fromkeys((".zip", ".gz", ".tar", ".7z", ".rar"), "unpack it") | dict.fromkeys(
     (".gpkg", ".shp", ".geojson"), "labels as shapes: write labels: {file: ..., attribute: ...} in the config"
 )
+OTHERS[".csv"] = "a table: if it says which chips are of which scene or split, replace scenes by a data.listing with that table"
 VALUES = 64
 """A raster with more different values, or colours, holds no classes."""
 SIDE = 1024

@@ -163,6 +163,11 @@ def protocol(findings: Findings, data: Data) -> dict[str, str]:
     told["overlap"] = "of tiles: none counts; the last ones move inwards, and each pixel is scored once"
     told["classes"] = ", ".join(findings.classes)
     told["sensors"] = ", ".join(findings.sensors)
+    if data.split.by == "block":
+        told["blocks are dealt with"] = data.split.model_dump(exclude_defaults=True, exclude={"by"})
+    else:
+        told |= {f"{split} scenes": ", ".join(data.scenes_of(split)) for split in ("train", "validation")}
+    told["sensors are read with"] = sensor_options(data)
     told |= files_used(data)
     told["seeds"] = "; ".join(f"{method}: {', '.join(map(str, seeds))}" for method, seeds in findings.evaluations.items())
     told["openings"] = f"{findings.openings.count}, of {findings.openings.models} models"
@@ -171,6 +176,14 @@ def protocol(findings: Findings, data: Data) -> dict[str, str]:
     told |= {key: provenance.get(key) for key in ("revision", "versions", "code", "data")}
     told["selection"] = "the checkpoint with the best mean mIoU over combinations on the validation split"
     return {NAMES.get(key, key.replace("_", " ")): worded(value) for key, value in told.items() if value is not None}
+
+
+def sensor_options(data: Data) -> str | None:
+    """What is set for sensors besides their bands, such as how heights become those above ground."""
+    chosen = {
+        name: it.model_dump(exclude_defaults=True, exclude_none=True, exclude={"bands"}) for name, it in data.sensors.items()
+    }
+    return "; ".join(f"{name}: {worded(options)}" for name, options in chosen.items() if options) or None
 
 
 def files_used(data: Data) -> dict[str, str]:
@@ -191,7 +204,7 @@ def worded(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}".replace(",", "\u202f")
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return ", ".join(map(worded, value))
     return ", ".join(f"{key} {worded(item)}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 

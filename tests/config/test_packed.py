@@ -4,7 +4,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from dis2.config.packed import packed
+from dis2.config.packed import elsewhere, missing, packed
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,25 @@ def test_a_missing_file_is_told_with_the_archive_that_has_it(tmp_path, archive, 
                 opened.writestr(member, "")
     found = packed(f"{tmp_path}/set/labels/a.tif")
     assert found is None if told is None else told.format(root=tmp_path) in found
+
+
+@pytest.mark.parametrize("there", ["SET/labels/a.tif", "set/labels/labels/a.tif", "set/A.TIF", "set/more/labels/a.TIF"])
+def test_a_missing_file_is_told_where_it_is_instead(tmp_path, there):
+    (tmp_path / "set").mkdir()
+    for file in (there, "set/other.tif"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("")
+    told = missing(f"{tmp_path}/set/labels/a.tif")
+    if there.startswith("SET"):
+        assert elsewhere(f"{tmp_path}/gone/labels/a.tif") == tmp_path / there
+    else:
+        assert told == f"no such file, but {tmp_path / there} is there; correct the path, or move it"
+    assert elsewhere(f"{tmp_path}/set/labels/b.tif") is None
+
+
+def test_of_several_the_one_in_folders_of_that_name_is_told(tmp_path):
+    for folder in ("test/labels", "test/images", "train/labels"):
+        (tmp_path / "Set" / folder).mkdir(parents=True)
+        (tmp_path / "Set" / folder / "a.tif").write_text("")
+    assert elsewhere(f"{tmp_path}/set/train/labels/a.tif") == tmp_path / "Set/train/labels/a.tif"
+    assert elsewhere(f"{tmp_path}/set/Test/images/a.tif") == tmp_path / "Set/test/images/a.tif"

@@ -294,11 +294,22 @@ def test_chips_on_a_pixel_grid_and_blocks_as_splits(tmp_path):
     assert run.data.scenes_of("train") == run.data.scenes_of("test") == ("all",)
 
 
+def test_no_rasters_with_their_labels_are_in_two_splits_but_with_labels_of_other_pixels(tmp_path):
+    first = {"split": "train", "sensors": {"eye": "a.tif", "echo": "b.tif"}, "labels": "c.tif"}
+    scenes = {"north": first, "south": first | {"split": "validation"}, "east": first | {"split": "test", "labels": "e.tif"}}
+    with pytest.raises(
+        UserError, match="data.scenes.south: in validation, but c.tif and its rasters are those of north, in train"
+    ):
+        read(tmp_path, mine(data__scenes=scenes))
+    scenes["south"] = scenes["south"] | {"labels": {"file": "c.tif", "band": 2}}
+    assert read(tmp_path, mine(data__scenes=scenes)).data.scenes_of("test") == ("east",)
+
+
 @given(st.integers(2, 5), st.integers(2, 12), st.integers(1, 400))
 def test_any_number_of_sensors_classes_and_bands(sensors, classes, bands):
     names = [f"s{i}" for i in range(sensors)]
     scenes = {
-        split: {"split": split, "sensors": {name: f"{name}.tif" for name in names}, "labels": "l.tif"}
+        split: {"split": split, "sensors": {name: f"{split}/{name}.tif" for name in names}, "labels": f"{split}/l.tif"}
         for split in ("train", "validation", "test")
     }
     data = {

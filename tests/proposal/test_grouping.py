@@ -170,3 +170,11 @@ def test_each_place_may_have_a_date_of_its_own_which_labels_do_not_tell(tmp_path
     files = [(f"{at}/{kind.format(day)}.tif", it, 500 * i) for i, (at, day) in placed for kind, it in kinds.items()]
     found, sensors = grouped(tmp_path, files)
     assert sensors == {"s1": [*"abc"], "s2": [*"abc"]} and not found.unused
+
+
+@pytest.mark.parametrize(("whole", "used"), [(3, "labels"), (1, "labels_noBoundary")])
+def test_labels_without_boundaries_are_used_only_where_there_are_few_others(tmp_path, whole, used):
+    kinds = {"opt": image(3), "sar": image(2), "labels_noBoundary": LAND}
+    files = [(f"{kind}/area{i}.tif", values, None) for i in range(4) for kind, values in kinds.items()]
+    files += [(f"labels/area{i}.tif", LAND, None) for i in range(whole)]
+    assert {one.path.split("/")[0] for one in grouped(tmp_path, files)[0].labels.every} == {used}

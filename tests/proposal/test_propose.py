@@ -348,3 +348,37 @@ def test_no_config_is_overwritten(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("mine")
     assert main(["init", str(tmp_path), "--out", str(tmp_path / "mine.yaml")]) == 2
     assert "is there already" in capsys.readouterr().err and (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"), [((1,), "1/dsm.tif not in metres, as others are: mend that"), ((0, 1, 2, 3), "taken for")]
+)
+def test_heights_are_centimetres_only_where_most_files_say_so(tmp_path, odd, told):
+    pair(tmp_path / "in")
+    for number in range(4):
+        high = np.random.default_rng(number).normal(400, 3, (1, SIDE, SIDE)) * (100 if number in odd else 1)
+        at = PLACE @ Affine.translation(500 * number, 0)
+        raster(tmp_path / "in" / f"{number}" / "dsm.tif", high.astype("float32"), at)
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert told in text and run.data.sensors["dsm"].scaling.factor == (0.01 if len(odd) == 4 else None)
+
+
+def test_what_most_places_have_and_one_lacks_is_told(tmp_path, capsys):
+    pair(tmp_path / "in")
+    (tmp_path / "in/2/sar.tif").unlink()
+    (tmp_path / "in/3/labels.tif").unlink()
+    (tmp_path / "in/tiles.csv").write_text("chip,scene\n")
+    proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    said = capsys.readouterr().out
+    assert "sar: 3 of 4 footprints, not 2\n" in said and "labels: 3 of 4 footprints, not 3\n" in said and "opt:" not in said
+    assert "not used: tiles.csv: a table: if it says which chips are of which scene or split, " in said
+
+
+def test_a_value_of_one_file_alone_is_asked_about(tmp_path):
+    pair(tmp_path / "in")
+    labels = land(np.random.default_rng(1))
+    labels[0, 5, 5] = 9
+    raster(tmp_path / "in/1/labels.tif", labels, PLACE @ Affine.translation(500, 0))
+    _, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert "class_9: {values: [9]}    # 0.0% of one file alone, 1/labels.tif: is it a class?\n" in text
+    assert text.count("of one file alone") == 1

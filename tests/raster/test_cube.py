@@ -50,7 +50,7 @@ def test_structs_cells_and_texts_are_no_rasters(tmp_path):
     path = tmp_path / "a.mat"
     savemat(path, {"cell": np.array([[CUBE, "x"], ["y", "z"]], object), "struct": {"cube": CUBE}, "text": ["ab", "cd"]})
     assert arrays_of(path) == {}
-    with pytest.raises(UserError, match="0 arrays of rows and columns"):
+    with pytest.raises(UserError, match="a.mat: no array of rows and columns, or of rows, columns and bands; save one"):
         open_raster(path)
     with pytest.raises(UserError, match="no array of numbers named 'cell'"):
         open_raster(f"{path}:cell")

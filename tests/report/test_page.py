@@ -19,7 +19,7 @@ from dis2.config.report import ReportSettings
 from dis2.errors import UserError
 from dis2.evaluation.compare import MEAN
 from dis2.report.findings import read_findings
-from dis2.report.page import files_used, report
+from dis2.report.page import files_used, protocol, report
 from dis2.report.pictures import step_of
 from dis2.report.sentences import summary
 
@@ -147,6 +147,17 @@ def test_the_protocol_tells_the_files_and_label_values_by_which_variants_of_data
     assert all(f"{split}: {file}" in told["labels, such as"] for split, file in first.items()) and "test" in first
     assert told["label values"] == "land #ffffff, water 3 4; off by up to 9"
     assert [part.split(":")[0] for part in told["files, such as"].split("; ")] == list(data.sensors)
+
+
+def test_the_protocol_tells_the_scenes_of_each_split_and_how_sensors_are_read(data: Data, results: Path):
+    heights = {"bands": 1, "kind": "surface", "ground": 9, "scaling": {"factor": 0.01, "unit": "m", "clip": [0, 30]}}
+    sensors = {name: heights if name == list(data.sensors)[-1] else spec for name, spec in data.model_dump()["sensors"].items()}
+    told = protocol(read_findings(data, results), Data.model_validate({**data.model_dump(), "sensors": sensors}))
+    assert told["train scenes"] == ", ".join(data.scenes_of("train")) and told["validation scenes"]
+    assert told["sensors are read with"] == "dsm: kind surface, ground 9, scaling factor 0.01, clip 0.0, 30.0, unit m"
+    dealt = Data.model_validate({**data.model_dump(), "split": {"by": "block", "size": 64}, "scenes": {}})
+    told = protocol(read_findings(data, results), dealt)
+    assert told["blocks are dealt with"] == "size 64" and "train scenes" not in told
 
 
 def test_every_figure_and_table_is_a_file_too(page: Path):
