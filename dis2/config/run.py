@@ -39,6 +39,7 @@ from dis2.config.training import TrainingSettings
 from dis2.errors import UserError, printable
 
 RESULTS = Path("results")
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Run(Section):
@@ -59,7 +60,7 @@ class Run(Section):
     methods: tuple[str, ...] = Field(
         ("dis2", "sensor-dropout"), min_length=1, description="dis2 and the rivals it is measured against"
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="every method is trained once for each seed")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="every method is trained once for each seed")
     _places: dict[tuple[str, str], str] = PrivateAttr({})
 
     @field_validator("methods")

@@ -27,6 +27,7 @@ from dis2.evaluation.similarity import Similarity
 from dis2.files import check_writable, sealed, whole
 from dis2.metrics import Calibration, Matrix
 from dis2.models.files import Card, Model, check_fit, load
+from dis2.models.unseen import check_unseen
 from dis2.progress import bar
 from dis2.tiles.dataset import Scenes
 from dis2.training.validate import Count, Scorer
@@ -51,6 +52,7 @@ def evaluate(
     torch.set_num_threads(settings.threads)
     model, where = load(folder), device()
     check_fit(folder, model.card, data)
+    check_unseen(folder, model.card, data, tiles, split)
     check_writable(out)
     model.network.to(where)
     scenes = Eroded(data, tiles, split, settings.erosion)

@@ -21,6 +21,8 @@ from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split, labels_used
 from dis2.tiles.store import Store, check_cut, open_store, store_path
 
+OF_SENSOR = {"mean", "std", "low", "high", "relief"}
+"""What is told of a sensor."""
 THREADS = 4
 """So many windows are in memory at once, however many cores there are."""
 
@@ -92,5 +94,11 @@ def _written(
 
 
 def read_statistics(path: Path) -> dict[str, Any]:
-    """The result of this stage."""
-    return read_json(path)
+    """The result of this stage, or the one line that says that a file is none."""
+    told = read_json(path)
+    sensors = told.get("sensors") if isinstance(told, dict) else None
+    if not isinstance(sensors, dict) or not all(isinstance(it, dict) and it.keys() >= OF_SENSOR for it in sensors.values()):
+        raise UserError(f"{path}: no statistics of training pixels; give the file that `dis2 statistics` wrote")
+    if lacking := [key for key in ("classes", "split", "resolution") if key not in told]:
+        raise UserError(f"{path}: {lacking[0]}: missing; run `dis2 statistics` again")
+    return told

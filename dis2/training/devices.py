@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -11,6 +14,10 @@ from torch import Tensor
 
 from dis2.device import device, has_bf16
 from dis2.errors import UserError
+
+Made = TypeVar("Made")
+LOST = re.compile("Connection (closed|reset) by peer|gloo/transport|NCCL|remote process|Socket Timeout")
+"""How a lost connection between processes is told."""
 
 
 def started(devices: int) -> Fabric:
@@ -27,6 +34,31 @@ def started(devices: int) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
+    """What each process makes, the others only when the first one has; what keeps that from it ends all, and is told once."""
+    told, made = "", None
+    if fabric.is_global_zero:
+        try:
+            made = make()
+        except UserError as error:
+            told = str(error)
+    if told := fabric.broadcast(told):
+        raise UserError(told) if fabric.is_global_zero else SystemExit(2)
+    return make() if made is None else made
+
+
+@contextmanager
+def together(fabric: Fabric) -> Iterator[None]:
+    """Says in a line that another of several processes has ended, instead of what that does to a connection."""
+    try:
+        yield
+    except RuntimeError as error:
+        if fabric.world_size == 1 or not LOST.search(str(error)):
+            raise
+        told = "another process of this training has ended: what it says, or a kill for want of memory, is why"
+        raise UserError(f"{told}; mend that and run again to go on") from None
 
 
 def mean_over(fabric: Fabric, values: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from dis2.progress import bar
 from dis2.tiles.augment import Draw, Sample
 from dis2.tiles.dataset import Sampler
 from dis2.tiles.loader import reading
-from dis2.training.devices import any_of, mean_over
+from dis2.training.devices import any_of, first_alone, mean_over
 from dis2.training.events import Events
 from dis2.training.objective import Batch, Objective
 from dis2.training.photometric import photometric
@@ -62,8 +62,7 @@ class Loop:
         inherited = self._start()
         self.objective.to(self.fabric.device)
         optimiser = torch.optim.AdamW(self._groups(inherited), lr=self.settings.learning_rate, fused=True)
-        with self.fabric.rank_zero_first():
-            state = (self.state_folder and load_state(self.state_folder, self.key)) or State()
+        state = first_alone(self.fabric, lambda: (self.state_folder and load_state(self.state_folder, self.key)) or State())
         network, optimiser = self.fabric.setup(self.network, optimiser)
         if state.step:  # only now: an optimiser's state goes where the parameters are, and these have just moved
             self.network.load_state_dict(state.tensors["network"])

@@ -26,13 +26,14 @@ from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
 from dis2.models.files import CARD, WEIGHTS, Card, Model, build, check_fit, load, save
 from dis2.models.registry import METHODS, TEACHER, Method, method_of
+from dis2.models.unseen import check_unseen, learnt_from
 from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import read_statistics
 from dis2.tiles.store import store_path
 from dis2.training.calibrate import temperatures
-from dis2.training.devices import started
+from dis2.training.devices import first_alone, started, together
 from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
 from dis2.training.state import State, discard_state, key_of
@@ -40,6 +41,7 @@ from dis2.training.validate import Scorer, mious
 
 TILES = "tiles"
 """The folder beside a state in which scenes are kept unpacked."""
+MOST_SEEDS = 2**63
 WAITING = 0.05
 """The share of the time without tiles from which on it is said."""
 
@@ -64,16 +66,14 @@ def train(
     """
     if method != "teacher" and method not in METHODS:
         raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
-    if seed < 0:
-        raise UserError(f"--seed {seed}: must be 0 or more")
+    if not 0 <= seed < MOST_SEEDS:
+        raise UserError(f"--seed {seed}: must be a number from 0 to {MOST_SEEDS - 1}")
     if os.environ.get("LOCAL_RANK", "0") == "0":  # a process of several leaves what others try alone
         check_writable(out / CARD)
         if state:
             check_folder(state)
     way = method_of(method)
     _check_settings(settings, data, method, way)
-    fabric = started(settings.devices)
-    torch.set_num_threads(settings.threads)  # only now: a start with several processes sets it, too
     told = _statistics(statistics, data, tiles)
     data = _shown(data, method, way, combination)
     sensors = {sensor: spec.channels for sensor, spec in data.sensors.items()}
@@ -82,12 +82,16 @@ def train(
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
     if way.one_size and model.tile is None:
         model = model.model_copy(update={"tile": settings.tile})
-    before = _origin(origin, method, data, model) if origin else None
+    if origin and way.specialists and not (origin / CARD).exists():
+        origin = origin / name_of(data.sensors)
+    before = _origin(origin, method, data, model, tiles) if origin else None
     if before:
         told["sensors"] = before.card.statistics  # it knows its sensors by these
     guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
     if guide and teacher and not before:  # who goes on elsewhere may keep the teacher of before
         _check_labels(teacher, guide.card, data, tiles)
+    fabric = started(settings.devices)  # only now: each of several processes would refuse what is wrong by itself
+    torch.set_num_threads(settings.threads)  # a start with several processes sets it, too
     torch.manual_seed(hash_seed(seed))
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
@@ -96,11 +100,18 @@ def train(
         print(f"{method}: learns from labels alone, since no --teacher is given", file=sys.stderr)
         kind = kind.undistilled()
     objective = kind(tuple(sensors), weights, settings.weights, guide and guide.network)
-    with fabric.rank_zero_first():  # what is unpacked on disk is unpacked once
+    if settings.unlabelled and way.trained_by(True).learns_unlabelled and not objective.learns_unlabelled:
+        print(f"{method}: training.unlabelled is not used, since it learns from labels alone", file=sys.stderr)
+
+    def unpacked() -> tuple[Scenes, Scorer, list[tuple[str, Window]]]:
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
-        scorer, windows = _validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
+        return scenes, *_validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
+
+    scenes, scorer, windows = first_alone(fabric, unpacked)
     speckle = _speckle(settings, scenes)
     provenance = _provenance(way, scenes, tiles, data, teacher, origin)
+    if before:  # what it has learnt from before stays what it has learnt from
+        provenance["data"] = before.card.provenance["data"] | provenance["data"]
     same = [
         settings.model_dump(exclude={*INDIFFERENT}),
         model.model_dump(),
@@ -129,10 +140,12 @@ def train(
         origin=before.network.state_dict() if before else None,
         events=Events(out / "events" if settings.tensorboard and fabric.is_global_zero else None),
     )
-    done = loop.run()
+    with together(fabric):
+        done = loop.run()
     if not fabric.is_global_zero:
         return
-    card = _card(data, model, settings, method, seed, told, loop, done, provenance)
+    learnt = learnt_from(data, before.card if before else None)
+    card = _card(data, model, settings, method, seed, told, loop, done, learnt, provenance)
     _write(out, loop, done, card.model_copy(update={"temperatures": temperatures(scorer, network, windows)}))
     if state:
         shutil.rmtree(state / TILES, ignore_errors=True)
@@ -238,7 +251,7 @@ def _validator(
     return Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch), windows
 
 
-def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Model:
+def _origin(folder: Path, method: str, data: Data, model: ModelSettings, tiles: Path) -> Model:
     """The trained model to go on from, if it is of this method, data and size."""
     found = load(folder)
     if found.card.method != method:
@@ -246,6 +259,8 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings) -> Mode
     check_fit(folder, found.card, data)
     if found.card.settings != model:
         raise UserError(f"--from {folder}: model: it has {found.card.settings}, the config {model}; give the same sizes")
+    for split in ("validation", "test"):
+        check_unseen(folder, found.card, data, tiles, split)
     return found
 
 
@@ -288,6 +303,7 @@ def _card(
     told: dict[str, Any],
     loop: Loop,
     done: State,
+    learnt: dict[str, Any],
     provenance: dict[str, Any],
 ) -> Card:
     seconds = max(done.seconds, 1e-9)
@@ -309,6 +325,7 @@ def _card(
         training={
             "settings": settings.model_dump(mode="json", exclude={"student_steps"} if method == "teacher" else None),
             "labels": data.split.labels,
+            **learnt,
             "steps": done.step,
             "best_step": done.best["step"],
             "seconds": round(seconds, 1),

@@ -127,3 +127,19 @@ def test_the_same_pixels_give_the_same_file(tmp_path, small_parts):
         written(tmp_path / folder, "a", 1)
         told(data_of(scenes(a="train")), tmp_path / folder)
     assert json.loads((tmp_path / "x" / "s.json").read_text()) == json.loads((tmp_path / "y" / "s.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"a": 1}, "s.json: no statistics of training pixels; give the file that `dis2 statistics` wrote"),
+        ([1], "s.json: no statistics of training pixels"),
+        ({"sensors": {"eye": 4}, "classes": ["a"]}, "s.json: no statistics of training pixels"),
+        ({"sensors": {"eye": {"mean": [1]}}}, "s.json: no statistics of training pixels"),
+        ({"sensors": {}, "classes": {}, "split": {}}, "s.json: resolution: missing; run `dis2 statistics` again"),
+    ],
+)
+def test_another_file_is_one_line(tmp_path, found, said):
+    (tmp_path / "s.json").write_text(json.dumps(found))
+    with pytest.raises(UserError, match=said):
+        read_statistics(tmp_path / "s.json")

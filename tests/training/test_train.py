@@ -25,7 +25,21 @@ from dis2.training import train as module
 from dis2.training.curves import draw
 from dis2.training.loop import Loop
 from dis2.training.train import _revision, _speckle, _steps
-from tests.training.tiny import CLASSES, MODEL, SCENES, SENSORS, SIZE, data, history, scene, settings, trained, unchanged, write
+from tests.training.tiny import (
+    CLASSES,
+    MODEL,
+    SCENE_FILES,
+    SCENES,
+    SENSORS,
+    SIZE,
+    data,
+    history,
+    scene,
+    settings,
+    trained,
+    unchanged,
+    write,
+)
 
 
 def test_the_card_says_all_that_is_needed_to_use_and_to_trust_a_model(tiles, model):
@@ -131,7 +145,7 @@ def test_scenes_that_lack_a_sensor_of_a_specialist_are_not_drawn_for_it(tiles, t
     [("dis2", True, 0.4), ("dis2", False, 0.0), ("singles+sd", False, 0.4), ("teacher", True, 0.0), ("unet", True, 0.0)],
 )
 def test_tiles_without_labels_are_drawn_for_methods_that_learn_from_them_alone(
-    method, distillation, share, tiles, teacher, tmp_path, monkeypatch
+    method, distillation, share, tiles, teacher, tmp_path, monkeypatch, capsys
 ):
     drawn = []
     monkeypatch.setattr(Loop, "run", lambda loop: drawn.append(loop.sampler) or (_ for _ in ()).throw(UserError("enough")))
@@ -139,6 +153,8 @@ def test_tiles_without_labels_are_drawn_for_methods_that_learn_from_them_alone(
     with pytest.raises(UserError, match="enough"):
         trained(tiles, method, tmp_path, guide, unlabelled=0.4, distillation=distillation)
     assert drawn[0].unlabelled == share and bool(len(drawn[0].whole)) == bool(share)
+    said = "dis2: training.unlabelled is not used, since it learns from labels alone" in capsys.readouterr().err
+    assert said == (method == "dis2" and not distillation)
 
 
 def test_test_pixels_are_not_read(tiles, model, teacher, tmp_path):
@@ -190,7 +206,8 @@ def test_a_rival_gets_the_steps_of_teacher_and_student_together_unless_it_starts
     ("method", "changes", "said"),
     [
         ("magix", {}, "magix: not a method; there are teacher, dis2, "),
-        ("teacher", {"seed": -1}, "--seed -1: must be 0 or more"),
+        ("teacher", {"seed": -1}, "--seed -1: must be a number from 0 to 9223372036854775807"),
+        ("teacher", {"seed": 2**63}, "--seed 9223372036854775808: must be a number from 0"),
         ("specialist", {}, r"--combination: missing; specialist is trained for one, such as eye\+echo\+relief"),
         ("specialist", {"combination": "eye+ear"}, r"--combination eye\+ear: 'ear' is not one of the sensors"),
         ("teacher", {"combination": "eye"}, "--combination: teacher takes any combination; leave the option out"),
@@ -290,6 +307,33 @@ def test_a_model_goes_on_from_its_weights_and_its_view_of_the_sensors(method, ti
 def test_a_model_that_does_not_fit_is_not_gone_on_from(method, changes, said, tiles, model, tmp_path):
     with pytest.raises(UserError, match=said):
         trained(tiles, method, tmp_path / "out", origin=model("dis2"), **changes)
+
+
+def test_a_model_is_not_gone_on_from_where_what_it_has_learnt_from_is_to_score_it(tiles, model, tmp_path):
+    moved = {name: one | {"split": {"ant": "test", "dog": "train"}.get(name, one["split"])} for name, one in SCENE_FILES.items()}
+    here, described = shutil.copytree(tiles, tmp_path / "tiles"), data(scenes=moved)
+    statistics(described, here, here / "statistics.json")
+    with pytest.raises(UserError, match="ant is of the test split here, but the model has learnt from its pixels"):
+        trained(here, "teacher", tmp_path / "out", origin=model("teacher"), data=described)
+
+
+def test_what_a_model_had_learnt_from_before_it_went_on_is_in_its_card(tiles, model, tmp_path):
+    elsewhere = {name: one | {"split": {"bee": None}.get(name, one["split"])} for name, one in SCENE_FILES.items()}
+    here, described = shutil.copytree(tiles, tmp_path / "tiles"), data(scenes=elsewhere)
+    statistics(described, here, here / "statistics.json")
+    card = read_card(trained(here, "dis2", tmp_path / "out", origin=model("dis2"), data=described))
+    assert sorted(card.training["scenes"]) == ["ant", "bee"] and set(card.provenance["data"]) == {"ant", "bee", "cat"}
+
+
+def test_specialists_go_on_from_the_folder_of_all_or_of_their_own(tiles, tmp_path):
+    before = trained(tiles, "specialist", tmp_path / "before/echo+relief", combination="relief+echo")
+    for number, folder in enumerate((before, before.parent)):
+        out = tmp_path / f"{number}"
+        trained(tiles, "specialist", out, combination="echo+relief", origin=folder, learning_rate=1e-12, ema=0.0)
+        own, its = (load_file(it / "weights.safetensors") for it in (out, before))
+        assert all(torch.allclose(own[name], its[name], atol=1e-8) for name in its)
+    with pytest.raises(UserError, match="before/eye/model.json: cannot be read"):
+        trained(tiles, "specialist", tmp_path / "out", combination="eye", origin=before.parent)
 
 
 def test_a_teacher_of_more_labels_is_refused(tiles, teacher, tmp_path):

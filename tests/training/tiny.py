@@ -36,19 +36,19 @@ SCENES = {
     "cat": ("validation", ("eye", "echo", "relief")),
     "dog": ("test", ("eye", "echo", "relief")),
 }
+SCENE_FILES: dict[str, Any] = {
+    name: {"split": split, "sensors": {s: f"{name}/{s}.tif" for s in has}, "labels": f"{name}/labels.tif"}
+    for name, (split, has) in SCENES.items()
+}
 MODEL = ModelSettings(width=4, depth=1, heads=2, classwise=True, certainty=True)
 
 
 def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
-    scenes = {
-        name: {"split": split, "sensors": {s: f"{name}/{s}.tif" for s in has}, "labels": f"{name}/labels.tif"}
-        for name, (split, has) in SCENES.items()
-    }
     told = {
         "name": "tiny",
         "sensors": {s: {"bands": bands} for s, bands in sensors.items()},
         "classes": list(classes),
-        "scenes": scenes,
+        "scenes": SCENE_FILES,
     }
     return Data.model_validate(told | changes)
 
