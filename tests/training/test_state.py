@@ -254,7 +254,8 @@ def test_the_state_of_other_settings_is_not_gone_on_from(changed, tiles, model, 
 def test_two_processes_that_are_told_to_stop_keep_their_state_and_go_on(tiles, tmp_path):
     """As a scheduler does, which tells all of them."""
     out, state = tmp_path / "out", tmp_path / "state"
-    command = by_hand(tiles, "teacher", out, None, state, devices=2, teacher_steps=60, validate_every=60, save_every=2)
+    long = {"devices": 2, "teacher_steps": 60, "validate_every": 60, "save_every": 2}
+    command = by_hand(tiles, "teacher", out, None, state, **long)
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while running.poll() is None and not (state / "state.json").exists():
         time.sleep(0.05)
@@ -264,4 +265,6 @@ def test_two_processes_that_are_told_to_stop_keep_their_state_and_go_on(tiles, t
     step = read_json(state / "state.json")["step"]
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0 and again.stderr.count(f"going on from step {step}") == 1, again.stderr
-    assert len(history(out)) == 60
+    whole = by_hand(tiles, "teacher", tmp_path / "whole", None, tmp_path / "kept", **long)
+    subprocess.run(whole, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert len(history(out)) == 60 and same(out, tmp_path / "whole")
