@@ -29,6 +29,8 @@ def _not_reserved(name: str) -> str:
     return name
 
 
+MOST_SEEDS = 2**63
+"""Seeds are smaller."""
 RESERVED = ("labels", "valid", "x", "y", "spatial_ref", "truth")
 
 Name = Annotated[str, Field(strict=True), AfterValidator(checked_name)]

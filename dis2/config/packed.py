@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice, takewhile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from dis2.config.data import on_network
+from dis2.files import on_disk
+
 ARCHIVES = (".zip", ".rar")
 """Only the first kind is looked into."""
-DEEP, MANY = 3, 20_000
-"""Folders below one another, and files, that are looked through for one that is not where it should be."""
+MANY = 200
+"""Folders that are looked into for a file that is not where it should be."""
 
 
 def missing(file: str) -> str:
@@ -25,43 +26,47 @@ def missing(file: str) -> str:
     return "no such file; correct the path, or data_root ($DIS2_DATA) before it"
 
 
+def is_missing(file: str) -> bool:
+    """Whether a plain file is not there."""
+    return not on_network(file) and not Path(on_disk(file)).exists()
+
+
 def elsewhere(file: str) -> Path | None:
-    """A file of that name, whatever its capital letters, in the nearest folder that there is, or not far below it."""
+    """The one file called so, whatever its capital letters, in the nearest folder that there is, or in one of its folders.
+
+    The folders on the way are called so, too: files of other scenes often have the same name.
+    """
     path = Path(file)
     near = next((folder for folder in path.parents if folder.is_dir()), Path())
+    if near.resolve() in (Path("/"), Path.home()):
+        return None
+    tail = path.relative_to(near).parts
+    inner = [near / name for name in _names(near) if not name.startswith(".") and (len(tail) > 1 or _alike(name, near.name))]
+    found = {there for folder in (near, *inner[:MANY]) if (there := _below(folder, tail)) and there.is_file()}
+    return found.pop() if len(found) == 1 else None
+
+
+def _below(folder: Path, tail: tuple[str, ...]) -> Path | None:
+    """What is called so in a folder, each part whatever its capital letters."""
+    for part in tail:
+        name = next((name for name in _names(folder) if _alike(name, part)), None)
+        if name is None:
+            return None
+        folder /= name
+    return folder
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder, if it is one."""
     with suppress(OSError):
-        found = _files_below(near, near.stat().st_mtime_ns).get(path.name.lower(), [])
-        return max(found, key=lambda other: _shared(path, other), default=None)
-    return None
+        return _names_of(folder, folder.stat().st_mtime_ns)
+    return []
 
 
-def _shared(one: Path, other: Path) -> int:
-    """How many of the folders at the end are called alike."""
-    pairs = zip(reversed(one.parts), reversed(other.parts), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: _alike(*pair), pairs))
-
-
-@lru_cache(64)
-def _files_below(folder: Path, changed: int) -> dict[str, list[Path]]:
-    """The first files of a folder and of those in it, DEEP at most, by name; as they were when the folder was changed last."""
-    found: dict[str, list[Path]] = {}
-    entries = islice(_entries(folder, DEEP), MANY)
-    for path in entries:
-        found.setdefault(path.name.lower(), []).append(path)
-    return found
-
-
-def _entries(folder: Path, deep: int) -> Iterator[Path]:
-    """Files, those of nearer folders first."""
-    inner = []
-    with suppress(OSError):
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            if entry.is_file():
-                yield folder / entry.name
-            elif deep and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                inner.append(folder / entry.name)
-    for below in inner:
-        yield from _entries(below, deep - 1)
+@lru_cache(256)
+def _names_of(folder: Path, changed: int) -> list[str]:
+    """As it was when the folder was changed last."""
+    return sorted(os.listdir(folder))
 
 
 def packed(file: str) -> str | None:

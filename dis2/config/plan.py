@@ -13,12 +13,13 @@ from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
 from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
 from dis2.config.model import STUDENT_PARTS
-from dis2.config.packed import missing
+from dis2.config.packed import is_missing, missing
 from dis2.config.run import Run
 from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, TrainingSettings
 from dis2.errors import FAULTS, UserError, first_of
 from dis2.files import on_disk, whole
 
+BRACES = re.compile(r"\{.+\}")
 ZEROS = "teacher-zeros"
 """The teacher fed zeros where a sensor is missing: scored beside the methods, but not trained."""
 
@@ -98,8 +99,10 @@ class Plan:
         told = ", ".join(configs)
         scenes = [(name, scene) for name, scene in self.data.scenes.items() if only is None or name in only]
         chips = [(self.run.place_of(name, key), chip) for name, scene in scenes for key, chip in scene.footprints.items()]
-        listed = [(place, on_disk(file), self._fault_of(on_disk(file))) for place, chip in chips for file in chip.files]
-        faults = first_of([f"{place}: {file}: {fault}" for place, file, fault in dict.fromkeys(listed) if fault], "files")
+        listed = dict.fromkeys((place, on_disk(file)) for place, chip in chips for file in chip.files)
+        wrong = [(place, file) for place, file in listed if self._is_wrong(file)]
+        shown = [f"{place}: {file}: {self._fault_of(file)}" for place, file in wrong[: FAULTS + 1]]  # no more is looked into
+        faults = first_of([*shown, *map(str, wrong[FAULTS + 1 :])], "files")
         if faults and self.data.source:
             faults.append(f"the data: {self.data.source}")
         if faults:
@@ -172,10 +175,18 @@ class Plan:
         outlined = {name: _outline(scene, named=True) for name, scene in self.data.scenes.items()}
         return self._told(data=self.data.model_copy(update={"scenes": outlined, "source": ""}), report=shown)
 
-    def _fault_of(self, file: str) -> str | None:
+    def _is_wrong(self, file: str) -> bool:
+        return "network" not in self.data.allow if on_network(file) else bool(BRACES.search(file)) or is_missing(file)
+
+    def _fault_of(self, file: str) -> str:
+        """Why a rule cannot take a file, and what to do."""
         if on_network(file):
-            return None if "network" in self.data.allow else NETWORK
-        return _fault_of(file)
+            return NETWORK
+        return (
+            "Snakemake takes what is in braces for a wildcard; rename the file or folder"
+            if BRACES.search(file)
+            else missing(file)
+        )
 
     def _named(self, sections: Iterable[str]) -> dict[str, Section]:
         return {name: getattr(self.run, name) for name in sections}
@@ -211,13 +222,6 @@ def _outline(scene: Scene, named: bool = False) -> Scene:
     sensors = {sensor: tuple(Path(it).name for it in files[sensor]) if named else (sensor,) for sensor in scene.has}
     labels = Labels(file=Path(labelled[0]).name if named else "labels") if labelled else None
     return Scene(split=scene.split, sensors=sensors, labels=labels)
-
-
-def _fault_of(file: str) -> str | None:
-    """Why a rule cannot take a file, and what to do."""
-    if re.search(r"\{.+\}", file):
-        return "Snakemake takes what is in braces for a wildcard; rename the file or folder"
-    return None if Path(file).exists() else missing(file)
 
 
 def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:

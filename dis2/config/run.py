@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from dis2.combinations import combinations, name_of, parse
-from dis2.config.base import Section
+from dis2.config.base import MOST_SEEDS, Section
 from dis2.config.data import SPLITS, Chip, Data, Scene, on_network
 from dis2.config.evaluation import EvaluationSettings
 from dis2.config.grid import GridOrPixels, GridSettings
@@ -39,7 +39,7 @@ from dis2.config.training import TrainingSettings
 from dis2.errors import UserError, printable
 
 RESULTS = Path("results")
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, lt=MOST_SEEDS)]
 
 
 class Run(Section):
@@ -143,14 +143,16 @@ class Run(Section):
 
     def _check_files(self) -> None:
         """No footprint is in two splits; the same rasters with labels of other pixels, as some publish them, may be."""
-        seen: dict[tuple[str | int | None, ...], str] = {}
+        seen: dict[tuple[Any, ...], tuple[str, str]] = {}
         for name, scene in self.data.scenes.items():
+            split = "all splits" if self.data.is_dealt(name) else scene.split
             for chip in scene.footprints.values():
-                if scene.split is None or chip.labels is None:
+                if split is None or chip.labels is None:
                     continue
-                before = seen.setdefault((*chip.files, chip.labels.band), name)
-                if (split := self.data.scenes[before].split) != scene.split:
-                    told = f"in {scene.split}, but {chip.labels.file} and its rasters are those of {before}, in {split}"
+                grid = chip.sensors.get(self.grid.reference or "") or chip.sensors[self.data.in_order(chip.sensors)[0]]
+                before, other = seen.setdefault((*chip.labels.model_dump().values(), *grid), (name, split))
+                if other != split:
+                    told = f"in {split}, but {chip.labels.file} and its rasters are those of {before}, in {other}"
                     raise ValueError(f"data.scenes.{name}: {told}; correct the files, or leave one of the two out")
 
     def _check_report(self) -> None:

@@ -52,7 +52,7 @@ def evaluate(
     torch.set_num_threads(settings.threads)
     model, where = load(folder), device()
     check_fit(folder, model.card, data)
-    check_unseen(folder, model.card, data, tiles, split)
+    check_unseen(str(folder), model.card, data, tiles, split)
     check_writable(out)
     model.network.to(where)
     scenes = Eroded(data, tiles, split, settings.erosion)

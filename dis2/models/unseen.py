@@ -12,27 +12,34 @@ from dis2.tiles.manifest import digest_of, manifest_of
 from dis2.tiles.store import store_path
 
 
-def learnt_from(data: Data, origin: Card | None = None) -> dict[str, Any]:
-    """What a card tells of the pixels behind a model: the scenes that trained it or its origin, and how pixels were dealt."""
-    before = origin.training.get("scenes", ()) if origin else ()
-    scenes = list(dict.fromkeys((*before, *data.scenes_of("train"))))
-    return {"scenes": scenes, "split": data.split.model_dump(mode="json", exclude={"labels"})}
+def learnt_from(data: Data, tiles: Path, origin: Card | None = None) -> list[dict[str, Any]]:
+    """What a card tells of the pixels behind a model and its origin: which store trained, and how was it dealt to splits."""
+    trained = data.scenes_of("train")
+    own = [
+        {"store": digest_of(store_path(tiles, scene)), "trained": scene in trained, "dealt": _dealt(data, scene)}
+        for scene in dict.fromkeys((*trained, *data.scenes_of("validation")))
+    ]
+    before = origin.training.get("learnt_from", []) if origin else []
+    return [*before, *(one for one in own if one not in before)]
 
 
-def check_unseen(folder: Path, card: Card, data: Data, tiles: Path, split: str) -> None:
-    """Refuses a split whose pixels trained the model or, if they are to test it, chose its weights, as far as its card tells."""
-    known, trained = card.provenance.get("data", {}), card.training.get("scenes")
-    if trained is None:
-        return
-    used = set(known) if split == "test" else set(trained)
-    dealt_alike = card.training["split"] == learnt_from(data)["split"]
+def _dealt(data: Data, scene: str) -> dict[str, Any] | None:
+    """What decides which of a scene's pixels are of which split, if they are not all of one."""
+    if not data.is_dealt(scene):
+        return None
+    return data.split.model_dump(mode="json", exclude={"by", "labels", "parts"}) | {"parts": sorted(data.split.parts)}
+
+
+def check_unseen(told: str, card: Card, data: Data, tiles: Path, split: str) -> None:
+    """Refuses a split whose pixels trained a model or, if they are to test it, chose its weights, as far as its card tells."""
     for scene in data.scenes_of(split):
         store = store_path(tiles, scene)
-        if scene not in used or (data.is_dealt(scene) and dealt_alike):
+        if not manifest_of(store).exists():
             continue
-        if not manifest_of(store).exists() or digest_of(store) != known.get(scene):
-            continue
-        told = f"{scene} is of the {split} split here, but the model has learnt from its pixels"
-        if data.is_dealt(scene):
-            told = f"data.split deals {scene} otherwise than for the model, which has learnt from pixels of the {split} split"
-        raise UserError(f"{folder}: {told}; give the config that it was trained with, or train it again")
+        found, dealt = digest_of(store), _dealt(data, scene)
+        for one in card.training.get("learnt_from", []):
+            if one["store"] != found or (dealt and dealt == one["dealt"]) or not (one["trained"] or split == "test"):
+                continue
+            how = "trained it" if one["trained"] else "chose its weights"
+            some = "some of them " if one["dealt"] or dealt else ""
+            raise UserError(f"{told}: pixels of {scene} are of the {split} split here, but {some}{how}; score it on others")

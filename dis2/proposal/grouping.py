@@ -117,7 +117,7 @@ def _matched(
     else:
         known = {key for alike in (_loosely, _closely) for group in _by(alike, rest, places) for key in group.files}
         labels = _groups(labelled, known, others)
-    best = max(labels, key=lambda group: (len(group.values) > 1, len(group.files) / (1 + is_eroded(group.first))))
+    best = max(labels, key=_fitness)
     unused = unused | {
         one.path: f"labels too, but {best.at(key).path} is used" for it in labels if it is not best for key, one in it.placed
     }
@@ -204,6 +204,12 @@ def _place_words(seen: list[Seen]) -> set[str]:
 
 def _by(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen], places: set[str]) -> list[Group]:
     return [group for members in _apart(alike, seen) for group in _split(members, places)]
+
+
+def _fitness(labels: Group) -> tuple[bool, float, bool]:
+    """By what one of several kinds of labels is used: of more values, for more footprints; eroded ones count for half."""
+    eroded = is_eroded(labels.first)
+    return len(labels.values) > 1, len(labels.files) / (1 + eroded), eroded
 
 
 def _apart(alike: Callable[[Seen], tuple[object, ...]], seen: list[Seen]) -> list[list[Seen]]:

@@ -99,7 +99,7 @@ def _is_called_labels(one: Seen, but: re.Pattern[str] | None = None) -> bool:
 
 
 def is_eroded(one: Seen) -> bool:
-    """Labels whose boundaries are left out by its name: others are preferred, unless there are more than twice as many."""
+    """Labels whose boundaries are left out by its name: others are preferred, unless there are twice as many or more."""
     return bool(ERODED.search(one.path))
 
 

@@ -32,6 +32,8 @@ FEW, SHOWN = 40, 12
 """Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
 STEPS, TIMED = (300, 600), 64
 """Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
+APART = 30
+"""Heights in centimetres and metres of one place differ more than this many times."""
 FIRST = 3
 """So many names are told in a line."""
 HILLY, RELIEF = 100, 4
@@ -158,11 +160,12 @@ def _sensor(group: Group) -> list[str]:
     if len(every) > 1 and {(one.dtype, one.low, one.high) for one in every} == {("uint8", 0, 255)}:
         notes.append("every file spans 0 to 255: if each was stretched by itself, add relative: true")
     if is_height(files[0]):
-        odd_ones = [one for one in every if not _in_metres(one, 1, untold)]
-        unit = 0.01 if odd_ones and all(_in_metres(one, 0.01, untold) for one in every) else None if odd_ones else 1
-        if odd_ones and 2 * len(odd_ones) <= len(every):
+        strange = [one for one in every if not _in_metres(one, 1, untold)]
+        unit = next((unit for unit in (1, 0.01) if all(_in_metres(one, unit, untold) for one in every)), None)
+        if plain_ones := _much_smaller(every, strange, untold):
             unit = 1
-            notes.append(f"{_listed([one.path for one in odd_ones])} not in metres, as others are: mend that")
+            low, high = min(one.low for one in plain_ones), max(one.high for one in plain_ones)
+            notes.append(f"{_listed([one.path for one in strange])} not in metres, as others are: mend that")
         elif unit == 0.01:
             options.append("scaling: {factor: 0.01, unit: m}")
             notes.append("taken for centimetres")
@@ -187,6 +190,19 @@ def _sensor(group: Group) -> list[str]:
 def _listed(names: list[str]) -> str:
     """The first of some names, and how many there are if that is more."""
     return ", ".join(names[:FIRST]) + (f" and {len(names) - FIRST} more" if len(names) > FIRST else "")
+
+
+def _much_smaller(every: list[Seen], strange: list[Seen], untold: float | None) -> list[Seen]:
+    """The files beside strange ones, if their heights are so much smaller that these are in another unit."""
+
+    def size(one: Seen) -> float:
+        return max((abs(value) for value in (one.low, one.high) if value != untold), default=0.0)
+
+    others = [one for one in every if one not in strange]
+    if not strange or not others:
+        return []
+    smallest, largest = (pick(map(size, some)) for pick, some in ((min, strange), (max, others)))
+    return others if smallest > APART * largest else []
 
 
 def _in_metres(one: Seen, unit: float, untold: float | None) -> bool:

@@ -25,8 +25,8 @@ Indices = NDArray[np.uint8]
 
 STRIP = 1024
 """Colours are looked up in windows of this side."""
-FAR, FEW = 32, 0.1
-"""Packing with loss changes colours by more than this, in red, green or blue, in this share of the pixels at most."""
+FAR, MOST = 32, 0.5
+"""Packing with loss, or resampling, changes colours by more than this, but not of more pixels than this share."""
 
 
 class LabelReader(Protocol):
@@ -162,8 +162,8 @@ class Colors:
         return np.where(valid, self.classes[place], IGNORE).astype(np.uint8)
 
     def check(self) -> None:
-        """Refuses colours of which many are far from all that mean something, though none is too far: no labels are packed so."""
-        if self.far > FEW * self.seen:
+        """Refuses colours of which most are far from all that mean something, though none is too far."""
+        if self.far > MOST * self.seen:
             told = f"{self.far / self.seen:.0%} of its pixels are more than {FAR} from every colour of a class"
             raise UserError(f"{self.file}: {told}; give the right file, or the colours that these classes have in it")
 

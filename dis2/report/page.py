@@ -163,10 +163,7 @@ def protocol(findings: Findings, data: Data) -> dict[str, str]:
     told["overlap"] = "of tiles: none counts; the last ones move inwards, and each pixel is scored once"
     told["classes"] = ", ".join(findings.classes)
     told["sensors"] = ", ".join(findings.sensors)
-    if data.split.by == "block":
-        told["blocks are dealt with"] = data.split.model_dump(exclude_defaults=True, exclude={"by"})
-    else:
-        told |= {f"{split} scenes": ", ".join(data.scenes_of(split)) for split in ("train", "validation")}
+    told |= {f"{split} scenes": ", ".join(data.scenes_of(split)) for split in ("train", "validation")}
     told["sensors are read with"] = sensor_options(data)
     told |= files_used(data)
     told["seeds"] = "; ".join(f"{method}: {', '.join(map(str, seeds))}" for method, seeds in findings.evaluations.items())

@@ -16,7 +16,7 @@ from dis2.device import device, has_bf16
 from dis2.errors import UserError
 
 Made = TypeVar("Made")
-LOST = re.compile("Connection (closed|reset) by peer|gloo/transport|NCCL|remote process|Socket Timeout")
+LOST = re.compile("Connection (closed|reset) by peer|remote process exited")
 """How a lost connection between processes is told."""
 
 
@@ -39,13 +39,14 @@ def started(devices: int) -> Fabric:
 def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
     """What each process makes, the others only when the first one has; what keeps that from it ends all, and is told once."""
     told, made = "", None
-    if fabric.is_global_zero:
-        try:
-            made = make()
-        except UserError as error:
-            told = str(error)
+    with fabric.rank_zero_first():  # however long that takes: a broadcast is not waited for so long
+        if fabric.is_global_zero:
+            try:
+                made = make()
+            except UserError as error:
+                told = str(error)
     if told := fabric.broadcast(told):
-        raise UserError(told) if fabric.is_global_zero else SystemExit(2)
+        raise UserError(told) if fabric.is_global_zero else SystemExit(0)  # in silence: else the first one is killed for it
     return make() if made is None else made
 
 
@@ -58,7 +59,7 @@ def together(fabric: Fabric) -> Iterator[None]:
         if fabric.world_size == 1 or not LOST.search(str(error)):
             raise
         told = "another process of this training has ended: what it says, or a kill for want of memory, is why"
-        raise UserError(f"{told}; mend that and run again to go on") from None
+        raise UserError(f"{told}; mend that and run again") from error
 
 
 def mean_over(fabric: Fabric, values: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 
 from dis2 import __version__
 from dis2.combinations import combinations, name_of, parse
+from dis2.config.base import MOST_SEEDS
 from dis2.config.data import Data
 from dis2.config.model import STUDENT_PARTS, ModelSettings
 from dis2.config.training import INDIFFERENT, TrainingSettings
@@ -41,7 +42,6 @@ from dis2.training.validate import Scorer, mious
 
 TILES = "tiles"
 """The folder beside a state in which scenes are kept unpacked."""
-MOST_SEEDS = 2**63
 WAITING = 0.05
 """The share of the time without tiles from which on it is said."""
 
@@ -96,22 +96,24 @@ def train(
     network = build(method, sensors, len(data.classes), model)
     weights = class_weights([told["classes"][name] for name in data.classes], settings.balance)
     kind = way.trained_by(settings.distillation)
+    said = []
     if way.teacher and guide is None and kind.undistilled() is not kind:
-        print(f"{method}: learns from labels alone, since no --teacher is given", file=sys.stderr)
+        said.append("learns from labels alone, since no --teacher is given")
         kind = kind.undistilled()
     objective = kind(tuple(sensors), weights, settings.weights, guide and guide.network)
     if settings.unlabelled and way.trained_by(True).learns_unlabelled and not objective.learns_unlabelled:
-        print(f"{method}: training.unlabelled is not used, since it learns from labels alone", file=sys.stderr)
+        said.append("training.unlabelled is not used, since it learns from labels alone")
+    if fabric.is_global_zero:
+        sys.stderr.write("".join(f"{method}: {line}\n" for line in said))
 
     def unpacked() -> tuple[Scenes, Scorer, list[tuple[str, Window]]]:
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
         return scenes, *_validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
 
-    scenes, scorer, windows = first_alone(fabric, unpacked)
+    with together(fabric):
+        scenes, scorer, windows = first_alone(fabric, unpacked)
     speckle = _speckle(settings, scenes)
     provenance = _provenance(way, scenes, tiles, data, teacher, origin)
-    if before:  # what it has learnt from before stays what it has learnt from
-        provenance["data"] = before.card.provenance["data"] | provenance["data"]
     same = [
         settings.model_dump(exclude={*INDIFFERENT}),
         model.model_dump(),
@@ -144,7 +146,7 @@ def train(
         done = loop.run()
     if not fabric.is_global_zero:
         return
-    learnt = learnt_from(data, before.card if before else None)
+    learnt = learnt_from(data, tiles, before.card if before else None)
     card = _card(data, model, settings, method, seed, told, loop, done, learnt, provenance)
     _write(out, loop, done, card.model_copy(update={"temperatures": temperatures(scorer, network, windows)}))
     if state:
@@ -260,7 +262,7 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings, tiles: 
     if found.card.settings != model:
         raise UserError(f"--from {folder}: model: it has {found.card.settings}, the config {model}; give the same sizes")
     for split in ("validation", "test"):
-        check_unseen(folder, found.card, data, tiles, split)
+        check_unseen(f"--from {folder}", found.card, data, tiles, split)
     return found
 
 
@@ -303,7 +305,7 @@ def _card(
     told: dict[str, Any],
     loop: Loop,
     done: State,
-    learnt: dict[str, Any],
+    learnt: list[dict[str, Any]],
     provenance: dict[str, Any],
 ) -> Card:
     seconds = max(done.seconds, 1e-9)
@@ -325,7 +327,7 @@ def _card(
         training={
             "settings": settings.model_dump(mode="json", exclude={"student_steps"} if method == "teacher" else None),
             "labels": data.split.labels,
-            **learnt,
+            "learnt_from": learnt,
             "steps": done.step,
             "best_step": done.best["step"],
             "seconds": round(seconds, 1),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -301,8 +302,36 @@ def test_no_rasters_with_their_labels_are_in_two_splits_but_with_labels_of_other
         UserError, match="data.scenes.south: in validation, but c.tif and its rasters are those of north, in train"
     ):
         read(tmp_path, mine(data__scenes=scenes))
-    scenes["south"] = scenes["south"] | {"labels": {"file": "c.tif", "band": 2}}
-    assert read(tmp_path, mine(data__scenes=scenes)).data.scenes_of("test") == ("east",)
+    for labels in ({"file": "c.tif", "band": 2}, {"file": "c.tif", "attribute": "test"}):
+        scenes["south"] = scenes["south"] | {"labels": labels}
+        assert read(tmp_path, mine(data__scenes=scenes)).data.scenes_of("test") == ("east",)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "alike"),
+    [
+        ({"echo": "b.tif", "eye": "a.tif"}, True),
+        ({"eye": "a.tif"}, True),
+        ({"eye": "d.tif", "echo": "b.tif"}, False),
+    ],
+)
+def test_one_raster_of_labels_may_be_of_many_scenes_but_not_of_one_in_two_splits(tmp_path, sensors, alike):
+    """Which scene it is the sensor tells that gives the grid; heights, too, may be of many."""
+    first = {"split": "train", "sensors": {"eye": "a.tif", "echo": "b.tif"}, "labels": "c.tif"}
+    scenes = {
+        "north": first,
+        "south": first | {"split": "validation", "sensors": sensors},
+        "east": first | {"split": "test", "labels": "e.tif"},
+    }
+    with pytest.raises(UserError, match="data.scenes.south: in validation, but c.tif") if alike else nullcontext():
+        read(tmp_path, mine(data__scenes=scenes))
+
+
+def test_a_scene_whose_blocks_are_dealt_is_no_test_scene_as_well(tmp_path):
+    dealt = {"sensors": {"eye": "a.tif", "echo": "b.tif"}, "labels": "c.tif"}
+    split = {"by": "block", "parts": ["train", "validation"], "size": 64}
+    with pytest.raises(UserError, match="south: in test, but c.tif and its rasters are those of north, in all splits"):
+        read(tmp_path, mine(data__scenes={"north": dealt, "south": dealt | {"split": "test"}}, data__split=split))
 
 
 @given(st.integers(2, 5), st.integers(2, 12), st.integers(1, 400))

@@ -360,7 +360,17 @@ def test_heights_are_centimetres_only_where_most_files_say_so(tmp_path, odd, tol
         at = PLACE @ Affine.translation(500 * number, 0)
         raster(tmp_path / "in" / f"{number}" / "dsm.tif", high.astype("float32"), at)
     run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
-    assert told in text and run.data.sensors["dsm"].scaling.factor == (0.01 if len(odd) == 4 else None)
+    height = run.data.sensors["dsm"]
+    assert told in text and height.scaling.factor == (0.01 if len(odd) == 4 else None) and height.relief == (0,)
+
+
+def test_centimetres_above_the_ground_are_so_though_most_files_could_be_metres(tmp_path):
+    pair(tmp_path / "in")
+    for number, highest in enumerate((500, 550, 520, 2500)):
+        high = np.linspace(0, highest, SIDE**2, dtype="float32").reshape(1, SIDE, SIDE)
+        raster(tmp_path / "in" / f"{number}" / "ndsm.tif", high, PLACE @ Affine.translation(500 * number, 0))
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert run.data.sensors["ndsm"].scaling.factor == 0.01 and "taken for centimetres" in text
 
 
 def test_what_most_places_have_and_one_lacks_is_told(tmp_path, capsys):

@@ -155,9 +155,6 @@ def test_the_protocol_tells_the_scenes_of_each_split_and_how_sensors_are_read(da
     told = protocol(read_findings(data, results), Data.model_validate({**data.model_dump(), "sensors": sensors}))
     assert told["train scenes"] == ", ".join(data.scenes_of("train")) and told["validation scenes"]
     assert told["sensors are read with"] == "dsm: kind surface, ground 9, scaling factor 0.01, clip 0.0, 30.0, unit m"
-    dealt = Data.model_validate({**data.model_dump(), "split": {"by": "block", "size": 64}, "scenes": {}})
-    told = protocol(read_findings(data, results), dealt)
-    assert told["blocks are dealt with"] == "size 64" and "train scenes" not in told
 
 
 def test_every_figure_and_table_is_a_file_too(page: Path):

@@ -56,6 +56,18 @@ def test_a_file_that_is_damaged_after_the_check_is_one_line_and_leaves_no_store(
     assert set(out.rglob("*")) == before
 
 
+def test_a_file_that_is_not_there_is_told_with_the_place_where_it_is_listed(tmp_path, capsys):
+    """As the workflow tells it; a broken one is skipped, where that is wanted, with what is wrong of it."""
+    config = config_of(tmp_path, {name: scene(tmp_path / name, SIDE) for name in ("pond", "mere")})
+    for name in ("pond", "mere"):
+        (tmp_path / name / "lidar.tif").unlink()
+    assert dis2(tmp_path, config, "check", "--out", tmp_path / "checked.json") == 2
+    line = f"dis2 check: {config}: data.scenes.pond: {tmp_path}/pond/lidar.tif: no such file; correct the path, or data_root"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(line) and not (tmp_path / "checked.json").exists()
+    assert dis2(tmp_path, config, "check", "--out", tmp_path / "checked.json", "--broken", "skip") == 0
+    assert "lidar.tif: no such file" in capsys.readouterr().err and (tmp_path / "checked.json").exists()
+
+
 def test_a_turned_raster_comes_to_where_it_belongs(tmp_path):
     """Its values are a plane over the map, which every interpolation keeps."""
     turned = PLACE @ Affine.translation(20, 5) @ Affine.rotation(30)
