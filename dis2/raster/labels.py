@@ -25,7 +25,7 @@ Indices = NDArray[np.uint8]
 
 STRIP = 1024
 """Colours are looked up in windows of this side."""
-FAR, MOST = 32, 0.5
+FAR, MOST = 64, 0.3
 """Packing with loss, or resampling, changes colours by more than this, but not of more pixels than this share."""
 
 
