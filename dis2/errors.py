@@ -1,17 +1,22 @@
 """The one error that is the user's to mend: it says what is wrong, where, and what to do, in one line."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 
 class UserError(Exception):
     """Shown as one line without a traceback; the command line then exits with 2."""
 
 
+Fault = TypeVar("Fault")
 FAULTS = 20
 """So many of the same kind are told."""
 
 
-def first_of(faults: list[str], more: str) -> list[str]:
-    """The first of many faults, and how many more there are."""
-    return faults if len(faults) <= FAULTS else [*faults[:FAULTS], f"{len(faults) - FAULTS} more {more} such as these"]
+def first_of(faults: Sequence[Fault], more: str, told: Callable[[Fault], str] = str) -> list[str]:
+    """The first of many faults as they are told, and how many more there are: those are not looked into."""
+    shown = [told(fault) for fault in faults[:FAULTS]]
+    return shown if len(faults) <= FAULTS else [*shown, f"{len(faults) - FAULTS} more {more} such as these"]
 
 
 def printable(text: str) -> str:

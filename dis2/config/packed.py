@@ -37,13 +37,18 @@ def elsewhere(file: str) -> Path | None:
     The folders on the way are called so, too: files of other scenes often have the same name.
     """
     path = Path(file)
-    near = next((folder for folder in path.parents if folder.is_dir()), Path())
-    if near.resolve() in (Path("/"), Path.home()):
+    near = _nearest(path)
+    if near.resolve() in (Path("/"), Path(os.path.expanduser("~"))):
         return None
     tail = path.relative_to(near).parts
     inner = [near / name for name in _names(near) if not name.startswith(".") and (len(tail) > 1 or _alike(name, near.name))]
     found = {there for folder in (near, *inner[:MANY]) if (there := _below(folder, tail)) and there.is_file()}
     return found.pop() if len(found) == 1 else None
+
+
+def _nearest(path: Path) -> Path:
+    """The nearest folder above a path that there is."""
+    return next((folder for folder in path.parents if folder.is_dir()), Path())
 
 
 def _below(folder: Path, tail: tuple[str, ...]) -> Path | None:
@@ -75,9 +80,8 @@ def packed(file: str) -> str | None:
     Names are compared whatever their capital letters.
     """
     path = Path(file)
-    near = next((folder for folder in path.parents if folder.is_dir()), Path())
     beside = [archive for it in (path, *path.parents) for archive in _archives(it.parent) if _alike(archive.stem, it.name)]
-    for archive in dict.fromkeys([*beside, *_archives(near)]):
+    for archive in dict.fromkeys([*beside, *_archives(_nearest(path))]):
         if members := _members(archive).get(path.name.lower()):
             fitting = [member for member in members if _alike(member, _end(path, member))]
             member = max(fitting, key=len, default=path.name)
@@ -97,15 +101,8 @@ def _alike(one: str, other: str) -> bool:
 
 def _archives(folder: Path) -> list[Path]:
     """The archives in a folder by name."""
-    with suppress(OSError):
-        return _archives_of(folder, folder.stat().st_mtime_ns)
-    return []
-
-
-@lru_cache(64)
-def _archives_of(folder: Path, changed: int) -> list[Path]:
-    """As they were when the folder was changed last."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ARCHIVES and path.is_file())
+    found = (folder / name for name in _names(folder) if name.lower().endswith(ARCHIVES))
+    return [path for path in found if path.is_file()]
 
 
 @lru_cache(64)

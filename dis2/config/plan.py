@@ -101,8 +101,7 @@ class Plan:
         chips = [(self.run.place_of(name, key), chip) for name, scene in scenes for key, chip in scene.footprints.items()]
         listed = dict.fromkeys((place, on_disk(file)) for place, chip in chips for file in chip.files)
         wrong = [(place, file) for place, file in listed if self._is_wrong(file)]
-        shown = [f"{place}: {file}: {self._fault_of(file)}" for place, file in wrong[: FAULTS + 1]]  # no more is looked into
-        faults = first_of([*shown, *map(str, wrong[FAULTS + 1 :])], "files")
+        faults = first_of(wrong, "files", lambda it: f"{it[0]}: {it[1]}: {self._fault_of(it[1])}")
         if faults and self.data.source:
             faults.append(f"the data: {self.data.source}")
         if faults:
@@ -182,11 +181,9 @@ class Plan:
         """Why a rule cannot take a file, and what to do."""
         if on_network(file):
             return NETWORK
-        return (
-            "Snakemake takes what is in braces for a wildcard; rename the file or folder"
-            if BRACES.search(file)
-            else missing(file)
-        )
+        if BRACES.search(file):
+            return "Snakemake takes what is in braces for a wildcard; rename the file or folder"
+        return missing(file)
 
     def _named(self, sections: Iterable[str]) -> dict[str, Section]:
         return {name: getattr(self.run, name) for name in sections}

@@ -162,7 +162,7 @@ class Colors:
         return np.where(valid, self.classes[place], IGNORE).astype(np.uint8)
 
     def check(self) -> None:
-        """Refuses colours of which most are far from all that mean something, though none is too far."""
+        """Refuses colours of which many are far from all that mean something, though none is too far."""
         if self.far > MOST * self.seen:
             told = f"{self.far / self.seen:.0%} of its pixels are more than {FAR} from every colour of a class"
             raise UserError(f"{self.file}: {told}; give the right file, or the colours that these classes have in it")

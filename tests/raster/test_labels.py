@@ -272,7 +272,7 @@ def test_a_wrong_colour_is_one_line_with_its_place_and_may_be_allowed_for(tmp_pa
 
 
 @pytest.mark.parametrize(("spoilt", "refused"), [(100, False), (300, True)])
-def test_colours_of_which_most_are_far_from_all_that_mean_something_are_refused_though_none_is_too_far(tmp_path, spoilt, refused):
+def test_colours_of_which_many_are_far_from_all_that_mean_something_are_refused_though_none_is_too_far(tmp_path, spoilt, refused):
     """Of 480 pixels three tenths may be so, as in files that were packed with loss, or resampled."""
     bands = np.moveaxis(PALETTE[np.zeros((20, 24), int)], -1, 0).copy()
     bands.reshape(3, -1)[:, :spoilt] -= 90
