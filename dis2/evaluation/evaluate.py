@@ -27,9 +27,9 @@ from dis2.evaluation.similarity import Similarity
 from dis2.files import check_writable, sealed, whole
 from dis2.metrics import Calibration, Matrix
 from dis2.models.files import Card, Model, check_fit, load
-from dis2.models.unseen import check_unseen
 from dis2.progress import bar
 from dis2.tiles.dataset import Scenes
+from dis2.training.unseen import check_unseen
 from dis2.training.validate import Count, Scorer
 
 FAILURES = (0.05, 0.1, 0.2)

@@ -27,7 +27,6 @@ from dis2.fingerprint import fingerprint
 from dis2.losses import class_weights
 from dis2.models.files import CARD, WEIGHTS, Card, Model, build, check_fit, load, save
 from dis2.models.registry import METHODS, TEACHER, Method, method_of
-from dis2.models.unseen import check_unseen, learnt_from
 from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.manifest import digest_of
@@ -38,6 +37,7 @@ from dis2.training.devices import first_alone, started, together
 from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
 from dis2.training.state import State, discard_state, key_of
+from dis2.training.unseen import check_unseen, learnt_from
 from dis2.training.validate import Scorer, mious
 
 TILES = "tiles"

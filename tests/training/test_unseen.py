@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dis2.errors import UserError
-from dis2.models.unseen import check_unseen, learnt_from
+from dis2.training.unseen import check_unseen, learnt_from
 from tests.training.tiny import SCENE_FILES, SCENES, data, scene, write
 
 BLOCKS = {"by": "block", "size": 16, "gap": 0, "folds": 3}
