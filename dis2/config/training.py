@@ -50,7 +50,9 @@ class TrainingSettings(Section):
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    ema: float = Field(0.98, ge=0, lt=1, description="decay of the averaged weights that are validated and kept (0: none)")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay of averaged weights, which are validated and kept then, 0.98 for example (0: none)"
+    )
     validate_every: int = Field(250, ge=1, description="steps between validations; the best one is kept")
     patience: int = Field(
         0, ge=0, description="stop after this many validations without a better one (0: never; the rate then has not fallen yet)"

@@ -88,7 +88,8 @@ class Loop:
         again = "go on" if self.state_folder else "begin anew (nothing is kept without --state)"
         stop: list[int] = []
         before = signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
-        state.tensors.setdefault("average", {k: v.detach().clone().float() for k, v in self.network.state_dict().items()})
+        if self.settings.ema:
+            state.tensors.setdefault("average", {k: v.detach().clone().float() for k, v in self.network.state_dict().items()})
         size, shown = self.settings.batch, self.fabric.is_global_zero
         try:
             with bar(self.steps * size, "train", "tile", state.step * size, shown) as progress, self._tiles(state.step) as tiles:
@@ -125,7 +126,7 @@ class Loop:
         return any_of(self.fabric, late >= self.settings.patience * self.settings.validate_every)
 
     def _step(self, network: Any, optimiser: Any, state: State, tiles: Iterator[Batch]) -> None:
-        """One step: forward, backward, the averaged weights, and now and then a validation."""
+        """One step: forward, backward, the averaged weights if there are any, and now and then a validation."""
         rate = self._set_rate(optimiser, state.step)
         terms = self._gradients(network, state, tiles)
         norm = self.fabric.clip_gradients(network, optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
@@ -163,24 +164,26 @@ class Loop:
         return dict(zip(names, mean.tolist(), strict=True))
 
     def _validate(self, state: State, line: dict[str, Any]) -> None:
-        """Scores the averaged weights and keeps the best ones."""
+        """Scores the averaged weights, or else the weights as they are, and keeps the best ones."""
         started = time.monotonic()
         raw = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        averaged = state.tensors["average"] if self.settings.ema else raw
-        self.network.load_state_dict(averaged)
+        scored = state.tensors.get("average", raw)
+        self.network.load_state_dict(scored)
         state.scores = self.validate(self.network)
         mean = float(np.mean(list(state.scores.values())))
         line |= {"validation": state.scores, "mean_miou": mean}
         if not state.best or mean > state.best["mean_miou"]:
             state.best = {"step": state.step, "mean_miou": mean, "validation": state.scores}
-            state.tensors["best"] = {k: v.detach().clone() for k, v in averaged.items()}
+            state.tensors["best"] = {k: v.detach().clone() for k, v in scored.items()}
         self.network.load_state_dict(raw)
         state.scoring += time.monotonic() - started
 
     def _average(self, state: State) -> None:
-        """Moves the averaged weights a little towards the current ones; faster at the beginning."""
+        """Moves the averaged weights, if there are any, a little towards the current ones; faster at the beginning."""
+        average = state.tensors.get("average")
+        if average is None:
+            return
         decay = min(self.settings.ema, (1 + state.step) / (10 + state.step))
-        average = state.tensors["average"]
         for name, value in self.network.state_dict().items():
             average[name] = average[name].to(value.device).lerp(value.detach().float(), 1 - decay)
 

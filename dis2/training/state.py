@@ -27,7 +27,7 @@ class State:
 
     step: int = 0
     tensors: dict[str, Tensors] = field(default_factory=dict)
-    """network, average, optimiser, best"""
+    """network, average (with `ema`), optimiser, best"""
     scores: dict[str, float] = field(default_factory=dict)
     """the last validation"""
     best: dict[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import load_file
 
 from dis2.errors import UserError
 from dis2.files import read_json
@@ -201,6 +202,16 @@ def test_a_training_that_is_stopped_again_and_again_ends_with_the_same_bits(tile
             at_step(patch, step, lambda: signal.raise_signal(signal.SIGTERM))
             trained(*arguments)
     assert same(trained(*arguments), model("dis2"))
+
+
+def test_without_averaged_weights_a_training_goes_on_too(tiles, tmp_path, monkeypatch):
+    at_once = trained(tiles, "teacher", tmp_path / "at once", ema=0.0)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        at_step(patch, 4, lambda: signal.raise_signal(signal.SIGTERM))
+        trained(tiles, "teacher", tmp_path / "out", None, tmp_path / "state", ema=0.0)
+    kept = next((tmp_path / "state").glob("*.safetensors"))
+    assert {name.split("/")[0] for name in load_file(kept)} == {"network", "optimiser", "best"}
+    assert same(trained(tiles, "teacher", tmp_path / "out", None, tmp_path / "state", ema=0.0), at_once)
 
 
 KILLED = """

@@ -54,7 +54,7 @@ def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
 
 
 def settings(**changes) -> TrainingSettings:
-    """Six steps of a teacher or student, with a validation after the third and the last, and every term of the loss."""
+    """Six steps of a teacher or student, validated after the third and the last, with averaged weights and every term of the loss."""
     few = {
         "tile": 32,
         "batch": 2,
@@ -64,6 +64,7 @@ def settings(**changes) -> TrainingSettings:
         "validation_tiles": 2,
         "save_every": 100,
         "distillation": True,
+        "ema": 0.98,
     }
     return TrainingSettings.model_validate(few | changes)
 
