@@ -117,11 +117,13 @@ def logits_term(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
     return TEMPERATURE**2 * trusted_mean(divergence, weight).mean()
 
 
-def own_view_term(logits: Tensor, views: int) -> Tensor:
-    """KL divergence of the other views [V B, K, H, W] from the first one, the network's own full view, which is not moved."""
+def own_view_term(logits: Tensor, views: int, measured: Tensor) -> Tensor:
+    """KL divergence of the other views [V B, K, H, W] from the first one, the network's own full view, which is not moved.
+
+    It counts where any sensor measured [B, 1, H, W]: elsewhere the full view only guesses, too.
+    """
     full, *others = logits.chunk(views)
-    everywhere = torch.ones_like(full[:, :1])
-    return logits_term(torch.cat(others), fold(full.detach(), len(others)), fold(everywhere, len(others)))
+    return logits_term(torch.cat(others), fold(full.detach(), len(others)), fold(measured.float(), len(others)))
 
 
 def disentanglement_term(offer: Tensor, source: Tensor, target: Tensor, measured: Tensor) -> Tensor:

@@ -254,8 +254,10 @@ def test_the_other_views_are_drawn_to_the_full_one_which_is_not_moved():
     logits.requires_grad_()
     p = 1 / (1 + math.exp(-1))
     kl = 0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p))  # from even odds, both halved by the temperature
-    term = own_view_term(logits, 3)
+    measured = torch.ones(2, 1, 1, 1, dtype=torch.bool)
+    term = own_view_term(logits, 3, measured)
     assert term.item() == about(4 * kl / 4)
+    assert own_view_term(logits, 3, measured & torch.tensor([True, False]).view(2, 1, 1, 1)) == 0
     term.backward()
     assert [bool(grad.abs().max() > 1e-6) for grad in logits.grad] == [False] * 5 + [True]
 

@@ -28,7 +28,7 @@ THREADS = 4
 
 
 def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None) -> None:
-    """Mean and standard deviation of every band and the pixels of every class, over the training split."""
+    """Over the training split: mean and standard deviation of every band, and the measured pixels of every class."""
     scenes = data.scenes_of("train")
     stores = {scene: open_store(store_path(tiles.absolute() if scheduler else tiles, scene)) for scene in scenes}
     for store in stores.values():
@@ -54,11 +54,13 @@ def _windows(store: Store) -> Iterator[Window]:
 
 def _part(data: Data, store: Store, window: Window) -> tuple[dict[str, Moments], NDArray[np.int64]]:
     here = in_split(data, store.scene, "train", window, store.grid.height, store.grid.width)
-    found = {}
+    found, measured = {}, np.zeros_like(here)
     for sensor in data.in_order(store.sensors):
         bands, valid = store.image(sensor, window)
         found[sensor] = moments(heights(bands, valid & here, data.sensors[sensor].relief), valid & here)
-    labels = store.labels(window)[labels_used(data, store.scene, "train", window, store.grid.height, store.grid.width)]
+        measured |= valid
+    used = labels_used(data, store.scene, "train", window, store.grid.height, store.grid.width)
+    labels = store.labels(window)[used & measured]
     return found, np.bincount(labels[labels != IGNORE], minlength=len(data.classes))
 
 

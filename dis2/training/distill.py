@@ -45,11 +45,12 @@ class Objective(plain.Objective):
             taught = teacher.encode(batch.images, batch.valid)
             told = teacher.decode(taught, available[: len(batch.labels)])
         strength = ramp(batch.progress)
-        trust = trusted(told.logits, batch.labels) * whole.view(-1, 1, 1, 1)
+        trust = trusted(told.logits, batch.labels) * whole.view(-1, 1, 1, 1) * batch.measured
         distilled = {
             "compensation": self._compensation(prediction, taught, encoded, available, network.certainty),
             "features": strength * _features(prediction, told, trust),
-            "logits": _logits(prediction, told, trust, len(views)),
+            "logits": logits_term(prediction.logits, fold(told.logits, len(views)), fold(trust, len(views)))
+            + own_view_term(prediction.logits, len(views), batch.measured),
             "disentanglement": self._disentanglement(prediction.features.offers, encoded, taught, available),
         }
         return {**self.segmentation(prediction, batch, len(views)), **distilled}
@@ -133,9 +134,3 @@ def _features(student: Prediction, teacher: Prediction, trust: Tensor) -> Tensor
     weights = [F.adaptive_avg_pool2d(trust, (b.shape[-2], b.shape[-1])) for _, b in pairs]
     token = trust.mean((1, 2, 3)).view(-1, 1)
     return feature_terms([*(a for a, _ in pairs), mine.token], [*(b for _, b in pairs), told.token], [*weights, token])
-
-
-def _logits(student: Prediction, teacher: Prediction, trust: Tensor, views: int) -> Tensor:
-    """Towards the teacher, and towards the student's own full view, which is not moved."""
-    towards_teacher = logits_term(student.logits, fold(teacher.logits, views), fold(trust, views))
-    return towards_teacher + own_view_term(student.logits, views)

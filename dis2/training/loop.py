@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from dis2.config.data import IGNORE
 from dis2.config.training import TrainingSettings
 from dis2.errors import UserError
 from dis2.progress import bar
@@ -219,18 +220,20 @@ class Loop:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         images = photometric(images, self.settings.strength, self.speckle, self.statistics, generators)
         rng, draws = np.random.default_rng([self.seed, step, 1]), [np.random.default_rng(seed) for seed in seeds]
-        return Batch(images, valid, labels, turns, step / self.steps, rng, draws, even=self.settings.even_views)
+        batch = Batch(images, valid, labels, turns, step / self.steps, rng, draws, even=self.settings.even_views)
+        return replace(batch, labels=labels.masked_fill(~batch.measured.squeeze(1), IGNORE))  # as they are scored
 
     def _set_rate(self, optimiser: Any, step: int) -> float:
         """Linear warm-up, then a cosine to zero over all steps."""
         warm = max(1.0, self.settings.warmup * self.steps)
-        factor = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, self.steps - warm)))
+        fallen = (step - warm) / max(1.0, self.steps - warm)
+        factor = min(1.0, (step + 1) / warm) if step < warm else 0.5 * (1 + math.cos(math.pi * fallen))
         for group in optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * group["share"] * factor
         return self.settings.learning_rate * factor
 
     def _groups(self, inherited: set[str]) -> list[dict[str, Any]]:
-        """Inherited parameters learn slower; biases, norms and embeddings do not decay."""
+        """Inherited parameters learn slower; vectors (biases and norms, mostly) do not decay."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             share = self.settings.inherited_rate if name in inherited else 1.0

@@ -33,7 +33,7 @@ class Objective(plain.Objective):
         encoded = network.encode(batch.images, batch.valid)
         prediction = network.decode(encoded, batch.tensor(self.shown(batch, similarities(encoded, self.sensors))))
         everything, _, kept = prediction.logits.chunk(3)
-        consistency = own_view_term(torch.cat([everything, kept]), 2)
+        consistency = own_view_term(torch.cat([everything, kept]), 2, batch.measured)
         return {**self.segmentation(prediction, batch, 3), "consistency": consistency}
 
     def shown(self, batch: Batch, similarity: Tensor) -> Availability:

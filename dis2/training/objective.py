@@ -43,6 +43,11 @@ class Batch:
         """Which sensors have any valid pixel in each sample: [B, N]."""
         return torch.stack([mask.flatten(1).any(1) for mask in self.valid.values()], 1).cpu().numpy()
 
+    @property
+    def measured(self) -> Tensor:
+        """Where any sensor measured: [B, 1, H, W]."""
+        return torch.cat(list(self.valid.values()), 1).any(1, keepdim=True)
+
     def tensor(self, availability: np.ndarray) -> Tensor:
         """Views [V, B, N] as decode takes them: [V B, N]."""
         return torch.from_numpy(np.ascontiguousarray(availability)).flatten(0, 1).to(self.labels.device)

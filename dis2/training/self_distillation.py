@@ -23,4 +23,5 @@ class Objective(objective.Objective):
         views = self.views(batch)
         encoded = network.encode(batch.images, batch.valid)
         prediction = network.decode(encoded, batch.tensor(views))
-        return {**self.segmentation(prediction, batch, len(views)), "logits": own_view_term(prediction.logits, len(views))}
+        agreement = own_view_term(prediction.logits, len(views), batch.measured)
+        return {**self.segmentation(prediction, batch, len(views)), "logits": agreement}

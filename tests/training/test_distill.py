@@ -10,6 +10,7 @@ from dis2.config.data import IGNORE
 from dis2.models.prediction import Encoded, Features, Prediction, Slot
 from dis2.training import distill
 from dis2.training.distill import ramp, trusted
+from dis2.training.objective import Batch
 from tests.models.tester import SENSORS, TINY, batch_of, complete, fresh, objective_of, sample, together
 
 DISTILLED = {"compensation", "features", "logits", "disentanglement"}
@@ -45,6 +46,17 @@ def test_distillation_comes_in_over_a_tenth_and_leaves_over_the_last_third(progr
 def test_the_teacher_is_trusted_by_its_probability_of_the_truth_or_of_its_choice_where_there_is_none():
     logits = torch.tensor([[0.7, 0.2, 0.1]]).log().view(1, 3, 1, 1).expand(1, 3, 1, 3)
     assert trusted(logits, torch.tensor([[[0, 2, IGNORE]]])).flatten().tolist() == pytest.approx([0.7, 0.1, 0.7])
+
+
+@pytest.mark.parametrize("method", ["dis2", "singles+sd"])
+def test_what_is_said_of_pixels_that_no_sensor_measured_is_not_compared(method, teacher, monkeypatch):
+    """The same predictions: half as many measured pixels tell half as much, and none tell nothing."""
+    student, found = fresh("dis2", seed=2).train(), []
+    for rows in (range(0), range(16), range(16, 32), range(32)):
+        measured = torch.tensor([row in rows for row in range(32)]).view(1, 1, 32, 1)
+        monkeypatch.setattr(Batch, "measured", measured)
+        found.append(objective_of(method, teacher).terms(student, batch_of(*together([whole(0)])))["logits"].item())
+    assert found[0] == 0 < found[1] and found[1] + found[2] == pytest.approx(found[3], rel=1e-5)
 
 
 def test_every_term_has_a_weight_in_the_config(teacher):

@@ -22,12 +22,28 @@ from dis2.errors import UserError
 from dis2.files import read_json, write_json
 from dis2.models.files import build
 from dis2.tiles.dataset import Scenes
+from dis2.tiles.statistics import statistics
 from dis2.training import devices, plain
 from dis2.training import loop as module
 from dis2.training import train as train_module
 from dis2.training.loop import Interrupted, hash_seed
 from dis2.training.objective import Objective
-from tests.training.tiny import CLASSES, MODEL, SENSORS, at_step, by_hand, data, guide, history, same, settings, trained
+from tests.training.tiny import (
+    CLASSES,
+    MODEL,
+    SENSORS,
+    at_step,
+    by_hand,
+    data,
+    guide,
+    history,
+    made,
+    same,
+    scene,
+    settings,
+    trained,
+    write,
+)
 
 ROOT = Path(__file__).parents[2]
 SCORED = ("validation", "mean_miou")
@@ -125,6 +141,24 @@ def test_the_gradient_that_a_step_takes_is_no_longer_than_the_clip(tiles, tmp_pa
     for clip in (1e-2, 1e6):
         trained(tiles, "teacher", tmp_path / str(clip), teacher_steps=2, clip=clip)
     assert lengths[:2] == pytest.approx([1e-2] * 2, rel=1e-3) and min(lengths[2:]) > 0.1
+
+
+def test_labels_where_no_sensor_measured_teach_nothing(tmp_path):
+    folders = [tmp_path / "ones", tmp_path / "others"]
+    for number, tiles in enumerate(folders):
+        made(tiles)
+        images, valid, labels = scene("ant", 0)
+        labels[:32] = np.where(labels[:32] == IGNORE, number, (labels[:32] + number) % 3)
+        for mask in valid.values():
+            mask[:32] = False
+        write(tiles, "ant", images, valid, labels)
+        statistics(data(), tiles, tiles / "statistics.json")
+    assert same(*(trained(tiles, "sensor-dropout", tmp_path / f"{tiles.name} out") for tiles in folders))
+
+
+def test_a_warm_up_of_a_broken_number_of_steps_does_not_pass_the_rate(tiles, tmp_path):
+    rates = [line["learning_rate"] for line in history(trained(tiles, "teacher", tmp_path, warmup=0.25, learning_rate=0.01))]
+    assert rates[:2] == pytest.approx([0.01 / 1.5, 0.01])
 
 
 def test_averaged_weights_worked_out_by_hand(tiles, tmp_path, built, at_steps):

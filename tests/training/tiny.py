@@ -54,7 +54,7 @@ def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:
 
 
 def settings(**changes) -> TrainingSettings:
-    """Six steps of a teacher or student, validated after the third and the last, with averaged weights and every term of the loss."""
+    """Six steps of a teacher or student, two validations, averaged weights and every term of the loss."""
     few = {
         "tile": 32,
         "batch": 2,
