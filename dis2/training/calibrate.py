@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dis2.combinations import parse
 from dis2.models.prediction import Prediction
 from dis2.models.temperature import fitted
 from dis2.raster.grid import Window
@@ -20,7 +21,7 @@ PIXELS = 50_000
 
 
 class Seen:
-    """Keeps the logits of pixels that lie evenly over all windows, by combination."""
+    """Keeps the logits of pixels that lie evenly over all windows, by combination; those that all of its sensors measured."""
 
     def __init__(self, pixels: int):
         self.every = -(-pixels // PIXELS)
@@ -30,12 +31,14 @@ class Seen:
     def begin(self, batch: Scored) -> None:
         counted = batch.primary if batch.primary.any() else batch.labelled
         self.kept = np.flatnonzero(counted)[:: self.every]
+        self.valid = {sensor: mask.cpu().numpy().ravel()[self.kept] for sensor, mask in batch.valid.items()}
 
     def see(self, batch: Scored, combination: str, prediction: Prediction, chosen: NDArray[np.integer]) -> None:
-        kept = torch.from_numpy(self.kept)
+        known = self.kept[np.all([self.valid[sensor] for sensor in parse(combination, tuple(self.valid))], 0)]
+        kept = torch.from_numpy(known)
         logits = prediction.logits.float().movedim(1, -1).flatten(0, 2)  # [B h w, K]
         self.logits.setdefault(combination, []).append(logits[kept.to(logits.device)].cpu())
-        self.truth.setdefault(combination, []).append(torch.from_numpy(batch.truth.ravel()[self.kept]))
+        self.truth.setdefault(combination, []).append(torch.from_numpy(batch.truth.ravel()[known]))
 
 
 def temperatures(scorer: Scorer, network: nn.Module, windows: Sequence[tuple[str, Window]]) -> dict[str, float]:

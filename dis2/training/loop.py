@@ -27,7 +27,7 @@ from dis2.tiles.loader import reading
 from dis2.training.devices import any_of, first_alone, mean_over
 from dis2.training.events import Events
 from dis2.training.objective import Batch, Objective
-from dis2.training.photometric import photometric
+from dis2.training.photometric import Speckle, photometric
 from dis2.training.state import State, load_state, optimiser_tensors, restore_optimiser, save_state
 from dis2.training.validate import prepared
 
@@ -51,7 +51,7 @@ class Loop:
     validate: Callable[[nn.Module], dict[str, float]]
     state_folder: Path | None
     key: str
-    speckle: Mapping[str, tuple[float, bool]] = field(default_factory=dict)
+    speckle: Speckle = field(default_factory=dict)
     """looks by sensor, and are its values decibels?"""
     origin: Mapping[str, Tensor] | None = None
     """weights to begin with, instead of fresh ones or the teacher's"""

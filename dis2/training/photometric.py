@@ -16,6 +16,8 @@ from torch import Tensor
 from dis2.models.prediction import Images
 
 Generators = Sequence[torch.Generator]
+Speckle = dict[str, tuple[float, bool]]
+"""The looks of each sensor that is seen through speckle, and are its values decibels?"""
 
 
 def varied(image: Tensor, strength: float, generators: Generators) -> Tensor:
@@ -42,11 +44,11 @@ def speckled(image: Tensor, looks: float, decibels: bool, statistics: Mapping[st
 def photometric(
     images: Images,
     strength: Callable[[str], float],
-    speckle: Mapping[str, tuple[float, bool]],
+    speckle: Speckle,
     statistics: Mapping[str, Mapping[str, Any]],
     generators: Generators,
 ) -> Images:
-    """All sensors varied, each by its strength; those with speckle (looks, in decibels?) speckled before."""
+    """All sensors varied, each by its strength; those with speckle speckled before."""
     found = dict(images)
     for sensor, (looks, decibels) in speckle.items():
         found[sensor] = speckled(found[sensor], looks, decibels, statistics[sensor], generators)

@@ -9,6 +9,8 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from dis2.training.calibrate import temperatures
 from dis2.training.devices import first_alone, started, together
 from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
+from dis2.training.photometric import Speckle
 from dis2.training.state import State, discard_state, key_of
 from dis2.training.unseen import check_unseen, learnt_from
 from dis2.training.validate import Scorer, mious
@@ -106,13 +109,13 @@ def train(
     if fabric.is_global_zero:
         sys.stderr.write("".join(f"{method}: {line}\n" for line in said))
 
-    def unpacked() -> tuple[Scenes, Scorer, list[tuple[str, Window]]]:
+    def unpacked() -> tuple[Scenes, Speckle, Scorer, list[tuple[str, Window]]]:
         scenes = Scenes(data, tiles, "train", *_cache(settings, state))
-        return scenes, *_validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
+        speckle = _speckle(settings, scenes, told["sensors"])
+        return scenes, speckle, *_validator(data, settings, tiles, told["sensors"], objective.whole_only, state)
 
     with together(fabric):
-        scenes, scorer, windows = first_alone(fabric, unpacked)
-    speckle = _speckle(settings, scenes)
+        scenes, speckle, scorer, windows = first_alone(fabric, unpacked)
     provenance = _provenance(way, scenes, tiles, data, teacher, origin)
     same = [
         settings.model_dump(exclude={*INDIFFERENT}),
@@ -162,9 +165,10 @@ def _check_settings(settings: TrainingSettings, data: Data, method: str, way: Me
     for key, named in ("speckle", settings.speckle), ("photometric", settings.photometric):
         if isinstance(named, dict) and (unknown := named.keys() - data.sensors.keys()):
             raise UserError(f"training.{key}.{min(unknown)}: not one of the sensors ({', '.join(data.sensors)})")
-    if relative := [sensor for sensor in settings.speckle if data.sensors[sensor].relative]:
+    if relative := [it for it in settings.speckle if data.sensors[it].relative or any(data.sensors[it].relief)]:
+        kind = "relative" if data.sensors[relative[0]].relative else "heights (relief)"
         raise UserError(
-            f"training.speckle.{relative[0]}: its values are relative, so how strong speckle is cannot be told; remove one"
+            f"training.speckle.{relative[0]}: its values are {kind}, so how strong speckle is cannot be told; remove one"
         )
 
 
@@ -266,10 +270,20 @@ def _origin(folder: Path, method: str, data: Data, model: ModelSettings, tiles: 
     return found
 
 
-def _speckle(settings: TrainingSettings, scenes: Scenes) -> dict[str, tuple[float, bool]]:
-    """The sensors that are seen through speckle: looks, and are their values decibels?"""
-    units = {it: {store.unit(it) for store in scenes.stores.values() if it in store.bands} for it in scenes.data.sensors}
-    return {sensor: (looks, "dB" in units[sensor]) for sensor, looks in settings.speckle.items() if sensor in units}
+def _speckle(settings: TrainingSettings, scenes: Scenes, statistics: Mapping[str, Mapping[str, Any]]) -> Speckle:
+    """The sensors that are seen through speckle. What is below zero is no power, so it must be said to be decibels."""
+    found = {}
+    for sensor, looks in settings.speckle.items():
+        if sensor not in scenes.data.sensors:
+            continue
+        units = {store.unit(sensor) for store in scenes.stores.values() if sensor in store.bands}
+        lowest, decibels = min(statistics[sensor]["low"]), units == {"dB"}
+        if not decibels and ("dB" in units or lowest < 0):
+            doubt = "some scenes are in dB, others not" if "dB" in units else f"values go down to {lowest:.4g}"
+            remedy = f"if they are decibels, set data.sensors.{sensor}.scaling: {{unit: dB}}; else leave it out"
+            raise UserError(f"training.speckle.{sensor}: {doubt}; {remedy}")
+        found[sensor] = looks, decibels
+    return found
 
 
 def _provenance(
@@ -289,8 +303,10 @@ def _provenance(
 def _revision() -> str | None:
     """The git revision of the package's source, with a mark if it was changed since."""
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=20)
+        run = partial(subprocess.run, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=20)
+        if run(["git", "ls-files", "--error-unmatch", Path(__file__).name]).returncode:
+            return None  # the repository around an installed package is another project's
+        found = run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None
@@ -351,8 +367,7 @@ def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
     mean = sum(card.validation.values()) / len(card.validation)
     print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {done.step})", file=sys.stderr)
     if (waiting := card.training["waiting"]) > WAITING:
-        print(
-            f"{name}: {100 * waiting:.0f} % of the time no tiles were ready: reading is the bottleneck; raise training.cache_mb"
-            " so that the scenes fit, or training.workers",
-            file=sys.stderr,
-        )
+        slow = "making them ready is the bottleneck, as scenes are in memory already; faster: photometric, speckle and zoom off"
+        if not loop.sampler.scenes.in_memory:
+            slow = "reading is the bottleneck; raise training.cache_mb so that the scenes fit, or training.workers"
+        print(f"{name}: {100 * waiting:.0f} % of the time no tiles were ready: {slow}", file=sys.stderr)

@@ -39,6 +39,18 @@ def test_confidence_is_nearer_to_being_right_and_no_class_changes(tiles, model):
     assert sum(c.calibration.ece for c in tempered.values()) < sum(c.untempered.ece for c in tempered.values())
 
 
+def test_a_temperature_is_fitted_where_all_sensors_of_its_combination_measured(tiles, model):
+    """A validation scene without echo has no pixel that every sensor sees: it tells of the other sensors alone."""
+    kinds, network = dict(data().scenes), load(model("dis2")).network
+    kinds["bee"] = kinds["bee"].model_copy(update={"split": "validation"})
+    it, both = scorer(tiles), scorer(tiles)
+    both.scenes = Scenes(data().model_copy(update={"scenes": kinds}), tiles, "validation")
+    alone = calibrate.temperatures(it, network, it.scenes.fixed(32))
+    found = calibrate.temperatures(both, network, both.scenes.fixed(32))
+    for name, temperature in found.items():
+        assert (temperature == pytest.approx(alone[name], rel=1e-3)) == ("echo" in name), name
+
+
 def test_few_pixels_give_nearly_the_same(tiles, model, monkeypatch):
     network, it = load(model("dis2")).network, scorer(tiles)
     windows = it.scenes.fixed(32)

@@ -207,12 +207,13 @@ def test_tiles_are_turned_in_all_eight_ways_and_cover_as_much_ground_as_the_conf
     assert set(sides[:48]) == {32} and 16 <= min(sides[48:]) < 20 and 52 < max(sides[48:]) <= 64
 
 
-def test_tiles_are_varied_and_speckled_as_the_config_asks_for(tiles, tmp_path, monkeypatch):
+def test_tiles_are_varied_and_speckled_as_the_config_asks_for(tmp_path, monkeypatch):
     shown, photometric = [], module.photometric
     monkeypatch.setattr(module, "photometric", lambda images, *told: shown.append(told) or photometric(images, *told))
-    trained(tiles, "teacher", tmp_path, teacher_steps=2, photometric=0.3, speckle={"echo": 4, "eye": 2})
+    tiles = made(tmp_path / "tiles", units={"echo": "dB", "eye": "dB"})
+    trained(tiles, "teacher", tmp_path / "out", teacher_steps=2, photometric=0.3, speckle={"echo": 4, "eye": 2})
     assert [strength("echo") for strength, *_ in shown] == [0.3] * 2
-    assert [speckle for _, speckle, *_ in shown] == [{"echo": (4.0, False), "eye": (2.0, False)}] * 2
+    assert [speckle for _, speckle, *_ in shown] == [{"echo": (4.0, True), "eye": (2.0, True)}] * 2
 
 
 def test_a_batch_without_any_label_teaches_by_distillation_alone(tiles, teacher, tmp_path, monkeypatch):
@@ -333,6 +334,7 @@ def test_the_time_of_validations_does_not_thin_what_a_training_waits_for(tiles, 
 def test_time_without_a_tile_is_counted_and_said(tiles, tmp_path, monkeypatch, capsys):
     tile = Scenes.tile
     monkeypatch.setattr(Scenes, "tile", lambda *arguments: time.sleep(0.2) or tile(*arguments))
-    out = trained(tiles, "teacher", tmp_path)
-    assert json.loads((out / "model.json").read_text())["training"]["waiting"] > 0.05
-    assert "no tiles were ready: reading is the bottleneck" in capsys.readouterr().err
+    for cache, told in ("memory", "making them ready is the bottleneck"), ("none", "reading is the bottleneck"):
+        out = trained(tiles, "teacher", tmp_path / cache, cache=cache)
+        assert json.loads((out / "model.json").read_text())["training"]["waiting"] > 0.05
+        assert f"no tiles were ready: {told}" in capsys.readouterr().err

@@ -35,6 +35,7 @@ from tests.training.tiny import (
     SIZE,
     data,
     history,
+    made,
     scene,
     settings,
     trained,
@@ -71,6 +72,8 @@ def test_the_revision_is_that_of_the_source_and_says_if_it_was_changed_since(nee
     monkeypatch.setattr(module, "__file__", str(source))
     assert _revision() is None
     git("init")
+    git("commit", "-m", "another project's", "--allow-empty", "--no-gpg-sign")
+    assert _revision() is None
     git("add", ".")
     git("commit", "-m", "one", "--no-gpg-sign")
     revision = git("rev-parse", "HEAD")[:12]
@@ -396,23 +399,47 @@ def test_speckle_of_relative_values_is_one_line(tiles, tmp_path):
         trained(tiles, "teacher", tmp_path, data=told, speckle={"echo": 4})
 
 
+def test_speckle_of_heights_over_what_is_around_is_one_line(tiles, tmp_path):
+    sensors = data().sensors | {"relief": Sensor(bands=1, kind="surface", relief=5)}
+    with pytest.raises(UserError, match=r"training.speckle.relief: its values are heights \(relief\)"):
+        trained(tiles, "teacher", tmp_path, data=data().model_copy(update={"sensors": sensors}), speckle={"relief": 4})
+
+
+POSITIVE = {sensor: {"low": [0.0] * bands} for sensor, bands in SENSORS.items()}
+
+
 def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set(tiles):
     for told in list(SENSORS), list(reversed(SENSORS)):
-        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), Scenes(data(), tiles, "train"))) == told
+        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), Scenes(data(), tiles, "train"), POSITIVE)) == told
 
 
 @pytest.mark.parametrize(("unit", "decibels"), [(None, False), ("m", False), ("dB", True)])
 def test_speckle_is_that_of_decibels_where_the_values_are(unit, decibels, tmp_path):
     for seed, name in enumerate(SCENES):
         write(tmp_path, name, *scene(name, seed), units={"echo": unit} if unit else {})
-    assert _speckle(settings(speckle={"echo": 4}), Scenes(data(), tmp_path, "train")) == {"echo": (4.0, decibels)}
+    assert _speckle(settings(speckle={"echo": 4}), Scenes(data(), tmp_path, "train"), POSITIVE) == {"echo": (4.0, decibels)}
+
+
+def test_values_below_zero_are_speckled_only_when_they_are_said_to_be_decibels(tiles, tmp_path):
+    with pytest.raises(
+        UserError, match=r"speckle.echo: values go down to -.*set data.sensors.echo.scaling: {unit: dB}; else leave it out"
+    ):
+        trained(tiles, "teacher", tmp_path, speckle={"echo": 4})
+    for seed, name in enumerate(SCENES):
+        write(tmp_path, name, *scene(name, seed), units={"echo": "dB"} if name == "ant" else {})
+    scenes = data().scenes | {"cat": data().scenes["cat"].model_copy(update={"split": "train"})}
+    more = Scenes(data().model_copy(update={"scenes": scenes}), tmp_path, "train")
+    with pytest.raises(UserError, match="speckle.echo: some scenes are in dB, others not"):
+        _speckle(settings(speckle={"echo": 4}), more, POSITIVE)
 
 
 def test_speckle_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):
     assert trained(tiles, "specialist", tmp_path / "one", combination="eye", speckle={"echo": 4}).is_dir()
 
 
-def test_a_state_is_of_these_scenes_in_this_order(tiles, tmp_path, monkeypatch):
+def test_a_state_is_of_these_scenes_in_this_order(tmp_path, monkeypatch):
+    tiles = made(tmp_path / "tiles", units={"echo": "dB"})
+
     def key(**changes):
         monkeypatch.setattr(Loop, "run", lambda loop: (_ for _ in ()).throw(UserError(loop.key)))
         with pytest.raises(UserError) as told:

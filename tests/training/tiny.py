@@ -96,10 +96,10 @@ def write(
         writer.write_labels(window, labels)
 
 
-def made(folder: Path) -> Path:
+def made(folder: Path, **told) -> Path:
     """All scenes with their statistics."""
     for seed, name in enumerate(SCENES):
-        write(folder, name, *scene(name, seed))
+        write(folder, name, *scene(name, seed), **told)
     statistics(data(), folder, folder / "statistics.json")
     return folder
 
