@@ -264,7 +264,7 @@ def _scene_faults(data: Data, settings: GridSettings, scene: str) -> list[str]:
         with open_scene_labels(data, settings, scene, grid) as labels:
             known = [(labels.read(window) != IGNORE).any() for window in blocks(grid.height, grid.width, SIDE)]
     except UserError as error:
-        return [str(error)]
+        return [str(error).removeprefix(f"scene {scene}: ")]
     files = [chip.labels.file for chip in data.scenes[scene].footprints.values() if chip.labels]
     if not files or any(known):
         return []

@@ -276,6 +276,13 @@ def test_what_is_wrong_with_a_scene_that_may_be_skipped_is_said_and_written_down
     assert fault.startswith(f"{tmp_path}/cut.tif: ") and said == [f"dis2 check: scene pond: {fault} (the scene is skipped)"]
 
 
+def test_the_scene_of_a_fault_is_named_once(tmp_path):
+    made = scene(tmp_path, SIDE)
+    made["sensors"].pop("thermal")
+    with pytest.raises(UserError, match="^scene pond: lacks the reference sensor thermal"):
+        check(data_of({"pond": made}), GridSettings(), "pond", tmp_path / "out.json")
+
+
 def heights(folder, values, **spec):
     """What is said of a surface of these values."""
     made = scene(folder, SIDE) | {"labels": raster(folder / "labels.tif", MUD)}
