@@ -22,7 +22,7 @@ TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch):
     """Networks are timed where whole workflows run."""
-    monkeypatch.setattr("dis2.proposal.propose._seconds", lambda *_: (1.0, 2.0))
+    monkeypatch.setattr("dis2.proposal.estimate.seconds_a_step", lambda *_: {"teacher": 1.0, "dis2": 2.0, "sensor-dropout": 3.0})
 
 
 def proposed(folder, out, *words):
@@ -293,7 +293,7 @@ def pair(folder, kinds=("opt", "sar"), side=SIDE, **form):
 
 
 def test_more_sensors_than_may_be_are_refused_before_anything_is_timed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("dis2.proposal.propose._seconds", None)
+    monkeypatch.setattr("dis2.proposal.estimate.seconds_a_step", None)
     for day in range(1, 27):
         raster(tmp_path / "in" / f"cam_202001{day:02}.tif", image(2))
     raster(tmp_path / "in" / "labels.tif", land(np.random.default_rng(0)))
