@@ -48,11 +48,14 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
         raise UserError(f"--name: {error}") from None
     seen, others = survey(folder)
     found = sorted_out(seen, others, folder)
-    text = config_of(found, folder, name)
+    splits, why = splits_of(found)
+    text = config_of(found, folder, name, splits, why)
     with whole(out) as part:
         part.write_text(text, encoding="utf-8")
         refused = _refused(part, out)
     print(f"{out}: {len(found.sensors)} sensors, {len(found.footprints)} footprints; {len(found.unused)} files not used")
+    if why:
+        print(f"splits: {why}")
     for file, why in list(found.unused.items())[:SHOWN]:
         print(printable(f"not used: {file}: {why}"))
     sys.stderr.write("".join(f"dis2 init: {printable(line)} (the next step refuses that)\n" for line in refused))
@@ -86,10 +89,9 @@ def _refused(config: Path, out: Path) -> list[str]:
     return first_of(told, "scenes")
 
 
-def config_of(found: Proposal, folder: Path, name: str) -> str:
-    """The text of the config."""
+def config_of(found: Proposal, folder: Path, name: str, splits: dict[str, str], why: str) -> str:
+    """The text of the config, with these splits and why so."""
     classes, ignore, colored = _classes(found.labels, found.test)
-    splits, why = splits_of(found)
     lines = [
         printable(f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then"),
         "#   snakemake --cores all --configfile THIS_FILE",
@@ -105,7 +107,7 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         "  classes:                                # give them names; share of the labelled pixels",
         *(f"    {label}: {{values: [{value}]}}    # {told}" for label, value, told in classes),
         f"  ignore: [{', '.join(ignore)}]" + ("                         # colours" if colored else ""),
-        *([] if splits else blocks_of(found)),
+        *([] if "train" in splits.values() else blocks_of(found, splits)),
         "  scenes:" + (f"                                 # {why}" if why else ""),
         *(f"    {line}" for line in _scenes(found, splits)),
         "",
@@ -252,7 +254,7 @@ def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
 
 
 def _are_chips(found: Proposal, splits: dict[str, str]) -> bool:
-    return found.pixels and len(splits) > FEW
+    return found.pixels and len(splits) > FEW and "train" in splits.values()
 
 
 def _shown(found: Proposal, splits: dict[str, str]) -> list[str]:

@@ -119,6 +119,17 @@ def test_chips_without_georeferencing_are_split_by_their_order_and_colours_are_c
     assert [line.strip().split(":")[0] for line in text.splitlines() if "add relative: true" in line] == ["after"]
 
 
+def test_a_folder_of_test_and_validation_alone_trains_on_no_test_and_says_so(tmp_path, capsys):
+    for number in range(8):
+        place = tmp_path / "in" / ("test", "validation")[number % 2] / str(number)
+        for name, values in (("opt", image(3)), ("sar", image(2)), ("labels", land(np.random.default_rng(number)))):
+            raster(place / f"{name}.tif", values, PLACE @ Affine.translation(500 * number, 0))
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert run.data.scenes_of("test") == tuple(f"test_{number}" for number in (0, 2, 4, 6))
+    told = "what is called test tests; the others are split by place: none is called train"
+    assert f"# {told}\n" in text and f"splits: {told}\n" in capsys.readouterr().out
+
+
 def test_the_colour_of_nodata_is_ignored(tmp_path):
     rng = np.random.default_rng(0)
     palette = np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]], "uint8")
