@@ -12,6 +12,7 @@ from pathlib import Path
 from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
 from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
+from dis2.config.examples import exemplified
 from dis2.config.model import STUDENT_PARTS
 from dis2.config.packed import is_missing, missing
 from dis2.config.run import Run
@@ -171,7 +172,7 @@ class Plan:
     def report_settings(self) -> str:
         """All that is said about the data, and what to show of it."""
         shown = self.run.report.model_copy(update={"scenes": self.run.maps})
-        outlined = {name: _outline(scene, named=True) for name, scene in self.data.scenes.items()}
+        outlined = {name: exemplified(scene) for name, scene in self.data.scenes.items()}
         return self._told(data=self.data.model_copy(update={"scenes": outlined, "source": ""}), report=shown)
 
     def _is_wrong(self, file: str) -> bool:
@@ -212,13 +213,10 @@ def _fileless(data: Data, names: Iterable[str]) -> Data:
     return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}, "allow": ()})
 
 
-def _outline(scene: Scene, named: bool = False) -> Scene:
-    """A scene with a sensor's name for its files; or with the names of the first ones, as examples."""
-    labelled = [chip.labels.file for chip in scene.footprints.values() if chip.labels]
-    files = {sensor: files for chip in reversed(scene.footprints.values()) for sensor, files in chip.sensors.items()}
-    sensors = {sensor: tuple(Path(it).name for it in files[sensor]) if named else (sensor,) for sensor in scene.has}
-    labels = Labels(file=Path(labelled[0]).name if named else "labels") if labelled else None
-    return Scene(split=scene.split, sensors=sensors, labels=labels)
+def _outline(scene: Scene) -> Scene:
+    """A scene with a sensor's name for its files."""
+    labels = Labels(file="labels") if scene.labelled else None
+    return Scene(split=scene.split, sensors={sensor: (sensor,) for sensor in scene.has}, labels=labels)
 
 
 def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:

@@ -57,16 +57,16 @@ class Step:
 
 
 class Subject:
-    """A method's fresh network, and one made-up image of each sensor for it, on the device that is there."""
+    """A method's fresh network, and made-up images of each sensor for it, on the device that is there."""
 
-    def __init__(self, method: str, sensors: Mapping[str, int], classes: int, size: int, settings: ModelSettings):
+    def __init__(self, method: str, sensors: Mapping[str, int], classes: int, size: int, settings: ModelSettings, batch: int = 1):
         torch.manual_seed(0)
         self.way, self.device = method_of(method), device()
         arguments = dict(sensors), classes, settings
         self.network = _network(method, *arguments).to(self.device)
         self.teacher = build("teacher", *arguments).to(self.device).eval().requires_grad_(False) if self.way.teacher else None
-        self.images = {sensor: torch.randn(1, bands, size, size, device=self.device) for sensor, bands in sensors.items()}
-        self.labels = torch.randint(classes, (1, size, size), device=self.device)
+        self.images = {sensor: torch.randn(batch, bands, size, size, device=self.device) for sensor, bands in sensors.items()}
+        self.labels = torch.randint(classes, (batch, size, size), device=self.device)
         self.classes = torch.ones(classes, device=self.device)
         self.clock: Callable[[], float] = time.perf_counter
         self.rounds = ROUNDS
@@ -90,7 +90,19 @@ class Subject:
 
     def recipe(self) -> Step:
         """A step of the method's own training, with default settings, on a sample that has every sensor."""
-        return self._step(tuple(self.images), self.way.trained_by(TrainingSettings().distillation))
+        return self._step(tuple(self.images), self._own)
+
+    def seconds(self, rounds: int) -> float:
+        """The time alone of a step of the method's own training, the median of so many: less to find than all it costs."""
+        run = self.backward(tuple(self.images), self._own)
+        (seconds,) = meter.medians([run], rounds, self.device, self.clock)
+        return seconds
+
+    @property
+    def _own(self) -> type[Objective]:
+        """What the method is trained by with default settings."""
+        kind: type[Objective] = self.way.trained_by(TrainingSettings().distillation)
+        return kind
 
     def _step(self, combination: tuple[str, ...], kind: type[Objective]) -> Step:
         saved = self.saved(combination, kind)

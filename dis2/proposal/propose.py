@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,6 +17,7 @@ from dis2.config.run import read_run
 from dis2.errors import UserError, first_of, printable
 from dis2.files import whole
 from dis2.models.registry import METHODS
+from dis2.proposal.estimate import STEPS, estimate
 from dis2.proposal.grouping import Group, Proposal, sorted_out
 from dis2.proposal.kinds import is_height
 from dis2.proposal.splits import blocks_of, splits_of
@@ -30,8 +30,6 @@ from dis2.raster.survey import Seen, survey
 
 FEW, SHOWN = 40, 12
 """Footprints without georeferencing are chips of larger scenes if there are more; and so many lines of one kind are printed."""
-STEPS, TIMED = (300, 600), 64
-"""Steps of teacher and student in a first run, and the side of the image by which a step is timed."""
 APART = 30
 """Heights in centimetres and metres of one place differ more than this many times."""
 FIRST = 3
@@ -50,11 +48,14 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
         raise UserError(f"--name: {error}") from None
     seen, others = survey(folder)
     found = sorted_out(seen, others, folder)
-    text = config_of(found, folder, name)
+    splits, why = splits_of(found)
+    text = config_of(found, folder, name, splits, why)
     with whole(out) as part:
         part.write_text(text, encoding="utf-8")
         refused = _refused(part, out)
     print(f"{out}: {len(found.sensors)} sensors, {len(found.footprints)} footprints; {len(found.unused)} files not used")
+    if why:
+        print(f"splits: {why}")
     for file, why in list(found.unused.items())[:SHOWN]:
         print(printable(f"not used: {file}: {why}"))
     sys.stderr.write("".join(f"dis2 init: {printable(line)} (the next step refuses that)\n" for line in refused))
@@ -88,14 +89,13 @@ def _refused(config: Path, out: Path) -> list[str]:
     return first_of(told, "scenes")
 
 
-def config_of(found: Proposal, folder: Path, name: str) -> str:
-    """The text of the config."""
+def config_of(found: Proposal, folder: Path, name: str, splits: dict[str, str], why: str) -> str:
+    """The text of the config, with these splits and why so."""
     classes, ignore, colored = _classes(found.labels, found.test)
-    splits, why = splits_of(found)
     lines = [
         printable(f"# Proposed by `dis2 init` from what lies in {folder}: read it, mend it, then"),
         "#   snakemake --cores all --configfile THIS_FILE",
-        *(f"# {line}" for line in _estimate(found, len(classes))),
+        *(f"# {line}" for line in estimate(found, len(classes), _tile(found))),
         *(printable(f"# Not used: {file}: {why}") for file, why in list(found.unused.items())[:FEW]),
         *([f"# Not used: {len(found.unused) - FEW} more files"] if len(found.unused) > FEW else []),
         f"data_root: {_quoted(str(folder))}",
@@ -107,7 +107,7 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         "  classes:                                # give them names; share of the labelled pixels",
         *(f"    {label}: {{values: [{value}]}}    # {told}" for label, value, told in classes),
         f"  ignore: [{', '.join(ignore)}]" + ("                         # colours" if colored else ""),
-        *([] if splits else blocks_of(found)),
+        *([] if "train" in splits.values() else blocks_of(found, splits)),
         "  scenes:" + (f"                                 # {why}" if why else ""),
         *(f"    {line}" for line in _scenes(found, splits)),
         "",
@@ -117,8 +117,8 @@ def config_of(found: Proposal, folder: Path, name: str) -> str:
         "",
         "training:                                 # a first run; for scores, more steps",
         f"  tile: {_tile(found)}",
-        f"  teacher_steps: {STEPS[0]}",
-        f"  student_steps: {STEPS[1]}",
+        f"  teacher_steps: {STEPS['teacher']}",
+        f"  student_steps: {STEPS['dis2']}",
         "  validate_every: 150",
         "  validation_tiles: 32",
         *_shown(found, splits),
@@ -254,7 +254,7 @@ def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
 
 
 def _are_chips(found: Proposal, splits: dict[str, str]) -> bool:
-    return found.pixels and len(splits) > FEW
+    return found.pixels and len(splits) > FEW and "train" in splits.values()
 
 
 def _shown(found: Proposal, splits: dict[str, str]) -> list[str]:
@@ -280,35 +280,6 @@ def _files_of(found: Proposal, key: str, test: Seen | None = None) -> str:
     told = ", ".join(f"{name}: {f'[{listed[name]}]' if len(paths) > 1 else listed[name]}" for name, paths in files.items())
     labels = [test] if test else found.labels.files.get(key)
     return f"sensors: {{{told}}}" + (f", labels: {_quoted(labels[0].path)}" if labels else "")
-
-
-def _estimate(found: Proposal, classes: int) -> list[str]:
-    """What a run takes in pixels, disk, memory and time: a step of training is timed here."""
-    firsts = {group.name: group.typical for group in found.sensors}
-    bands = {name: sum(one.bands for one in files) for name, files in firsts.items()}
-    bits = sum(one.bands * int(re.sub(r"\D", "", one.dtype) or 8) for files in firsts.values() for one in files)
-    pixels = sum(found.area(key) for key in found.footprints) * (2 if found.test else 1)
-    store = pixels * (bits / 8 + 1 + len(bands)) / 2**20
-    teacher, student = _seconds(bands, max(2, classes), _tile(found))
-    minutes = (STEPS[0] * teacher + STEPS[1] * student + sum(STEPS) * teacher) / 60
-    return [
-        f"Estimate: {pixels / 1e6:.1f} million pixels, at most {store:,.0f} MiB of tiles on disk, as much in memory in training",
-        "  (up to training.cache_mb) and 1 to 3 GiB beside. Timed now, on this machine: a step of the teacher takes"
-        f" {teacher:.2g} s, one of the",
-        f"  student {student:.2g} s, and all training with the steps below {minutes:,.0f} minutes. Scoring comes on top.",
-    ]
-
-
-def _seconds(bands: dict[str, int], classes: int, tile: int) -> tuple[float, float]:
-    """A step of the teacher and one of the student, from one small image."""
-    from dis2.config.model import ModelSettings
-    from dis2.config.training import TrainingSettings
-    from dis2.evaluation.cost import Subject
-
-    teacher = Subject("teacher", bands, classes, TIMED, ModelSettings()).step(tuple(bands))
-    student = Subject("dis2", bands, classes, TIMED, ModelSettings()).recipe()
-    images = TrainingSettings().batch * (tile / TIMED) ** 2
-    return images * teacher.milliseconds / 1000, images * student.milliseconds / 1000
 
 
 def _tile(found: Proposal) -> int:

@@ -13,37 +13,56 @@ TOLD = {"train": r"train(ing)?", "validation": r"val(id|idation)?", "test": r"te
 
 
 def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
-    """The split of each footprint with labels, and why so; none where they are too few, or others are for testing."""
+    """The split of each footprint with labels, and why so; those without one are too few: blocks of them are dealt.
+
+    What is called test does not train unless all is called so.
+    """
     if found.test:
         return {}, ""
-    if (told := _told(found))[0]:
-        return told
-    places = _places(found)
-    complete = [place for place in places if _is_complete(found, place)]
-    if len(complete) < 3 or len(places) < 4:
-        return {}, ""
-    held = max(1, min(round(len(places) / 5), (len(complete) - 1) // 2))
-    test, validation = (sum(some, []) for some in (complete[-held:], complete[-2 * held : -held]))
-    held_out = dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
-    why = "neighbours often continue each other: so they are split by their order" if found.pixels else "split by place"
-    return {key: held_out.get(key, "train") for key in found.labelled}, why
+    told = {key: split for key in found.labelled for split, name in TOLD.items() if _is_part(name, key)}
+    if (as_told := _as_told(found, told))[0]:
+        return as_told
+    others = [key for key in found.labelled if told.get(key) != "test"]
+    if others and len(others) < len(found.labelled):
+        dealt, how = _dealt(found, others, ("validation",))
+        why = f"what is called test tests; the others are {how}: {_lacking(told, found)}"
+        return {key: "test" for key, split in told.items() if split == "test"} | dealt, why
+    dealt, how = _dealt(found, found.labelled, ("test", "validation"))
+    told = told or {key: "test" for key in found.labelled if _is_part(TOLD["test"], found.labels.files[key][0].path)}
+    if told:
+        return dealt, f"{how}, whatever names tell: {_lacking(told, found)}"
+    return dealt, how if dealt else ""
 
 
-def blocks_of(found: Proposal) -> list[str]:
-    """Where footprints are too few, blocks of each are dealt."""
-    size = int(min(256, max(16, math.sqrt(min(map(found.area, found.labelled)) / 40) // 16 * 16)))
+def blocks_of(found: Proposal, splits: dict[str, str]) -> list[str]:
+    """Where footprints without a split are too few, blocks of each are dealt."""
+    dealt = [key for key in found.labelled if key not in splits]
+    size = int(min(256, max(16, math.sqrt(min(map(found.area, dealt)) / 40) // 16 * 16)))
     told, parts = "few scenes: blocks of each are dealt to five folds, apart by a gap", ""
-    if found.test:
+    if found.test or splits:
         parts = "parts: [train, validation], "
+    if found.test:
         told = "blocks of the training labels validate; the test labels are a scene of their own"
-    elif len(_places(found)) < len(found.labelled):
-        told += "; scenes lie over each other, so ground that tests in one may train in another"
+    elif len(_places(found, dealt)) < len(dealt):
+        told += "; scenes lie over each other, so ground that is held out in one may train in another"
     return [f"  split: {{by: block, {parts}size: {size}, gap: {size // 4}, folds: 5, fold: 0}}    # {told}"]
 
 
-def _told(found: Proposal) -> tuple[dict[str, str], str]:
+def _dealt(found: Proposal, keys: list[str], parts: tuple[str, ...]) -> tuple[dict[str, str], str]:
+    """Whole places of these footprints, of which the last ones are held out for each part, and how that is done."""
+    places = _places(found, keys)
+    complete = [place for place in places if _is_complete(found, place)]
+    if len(complete) <= len(parts) or len(places) < len(parts) + 2:
+        return {}, "dealt by blocks"
+    held = max(1, min(round(len(places) / 5), (len(complete) - 1) // len(parts)))
+    turns = [part for part in parts for _ in range(held)]
+    held_out = {key: part for part, place in zip(turns, reversed(complete), strict=False) for key in place}
+    how = "split by their order, as neighbours often continue each other" if found.pixels else "split by place"
+    return {key: held_out.get(key, "train") for key in keys}, how
+
+
+def _as_told(found: Proposal, told: dict[str, str]) -> tuple[dict[str, str], str]:
     """What names tell, if all with labels do: a part that is missing is taken from training, or tests instead of validating."""
-    told = {key: split for key in found.labelled for split, name in TOLD.items() if _is_part(name, key)}
     why = "split as names tell"
     if len(told) < len(found.labelled) or not {"train"} < set(told.values()):
         return {}, ""
@@ -60,8 +79,18 @@ def _told(found: Proposal) -> tuple[dict[str, str], str]:
     return told, why
 
 
+def _lacking(told: dict[str, str], found: Proposal) -> str:
+    """Why names alone do not tell the splits."""
+    every, names = len(told) == len(found.labelled), set(told.values())
+    if every and len(names) == 1:
+        return f"all are called {names.pop()}"
+    if "train" not in names:
+        return "none is called train"
+    return "too few are called train" if every else "not all are called so"
+
+
 def _is_part(name: str, key: str) -> bool:
-    return any(re.fullmatch(name, part, re.I) for part in re.split(r"[_-]", key))
+    return any(re.fullmatch(name, part, re.I) for part in re.split(r"[\W_]+", key))
 
 
 def _ground(one: Seen) -> float:
@@ -74,9 +103,9 @@ def _is_complete(found: Proposal, place: list[str]) -> bool:
     return all(key in group.files for key in place for group in found.sensors)
 
 
-def _places(found: Proposal) -> list[list[str]]:
-    """Footprints with labels, those together that lie over each other: dates of one place, or tiles that overlap."""
-    shown = {key: min((it.files[key][0] for it in found.sensors if key in it.files), key=_ground) for key in found.labelled}
+def _places(found: Proposal, keys: list[str]) -> list[list[str]]:
+    """These footprints, those together that lie over each other: dates of one place, or tiles that overlap."""
+    shown = {key: min((it.files[key][0] for it in found.sensors if key in it.files), key=_ground) for key in keys}
     member = {key: key for key in shown}
     by_west = sorted((one.degrees[0], one.degrees[2], key) for key, one in shown.items() if one.degrees)
     for i, (_, east, key) in enumerate(by_west):

@@ -12,7 +12,7 @@ from dis2.raster.grid import Window, blocks
 from dis2.raster.warp import Bands, Mask, Reader
 
 CELLS = 32
-"""The ground is known in cells, so many side by side in the opening's width: it is smooth, and so it fits in memory."""
+"""The ground is known in cells, so many side by side in the opening's width: it is smooth, and wide openings take little."""
 STRIP = 1024
 """Pixels of a side that are looked at together."""
 
@@ -41,9 +41,9 @@ class AboveGround:
         ground = np.stack([map_coordinates(it, places, order=1, mode="nearest") for it in self.ground])
         return np.where(valid, np.clip(bands - ground, self.low, self.high), 0).astype(np.float32), valid
 
-    def _lowest(self, height: int, width: int) -> NDArray[np.float64]:
+    def _lowest(self, height: int, width: int) -> NDArray[np.float32]:
         """The lowest valid height in each cell [C, rows, columns], infinite where there is none."""
-        low = np.full((self.count, -(-height // self.cell), -(-width // self.cell)), np.inf)
+        low = np.full((self.count, -(-height // self.cell), -(-width // self.cell)), np.inf, np.float32)
         for window in blocks(height, width, self.cell * max(1, STRIP // self.cell)):
             bands, valid = self.source.read(window)
             down, right = (-size % self.cell for size in valid.shape)
@@ -54,20 +54,41 @@ class AboveGround:
         return low
 
 
-def opened(low: NDArray[Any], size: int) -> NDArray[np.float64]:
-    """The ground [C, rows, columns]: what is narrower than the opening is taken away; gaps are as what is around.
+def opened(low: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The ground [C, rows, columns], in place: what is narrower than the opening is taken away; gaps are as what is around.
 
     The slope of the whole is taken out before, since it would hide the foot of what stands on it.
     """
     there = np.isfinite(low[0])
     if not there.any():
-        return np.zeros_like(low)
-    nearest = tuple(distance_transform_edt(~there, return_distances=False, return_indices=True))
-    slopes = [plane(band, there) for band in low]
-    return np.stack([it + grey_opening((band - it)[nearest], (size, size)) for band, it in zip(low, slopes, strict=True)])
+        low[:] = 0
+        return low
+    gaps = ~there
+    nearest = tuple(distance_transform_edt(gaps, return_distances=False, return_indices=True)[:, gaps])
+    for band in low:
+        slopes = plane(band, there)
+        for slope in slopes:
+            band -= slope
+        band[gaps] = band[nearest]
+        band[:] = grey_opening(band, (size, size))
+        for slope in slopes:
+            band += slope
+    return low
 
 
-def plane(heights: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The plane that lies nearest to heights [rows, columns]."""
-    design = np.stack([np.ones(there.shape), *np.indices(there.shape)], -1)
-    return np.asarray(design @ np.linalg.lstsq(design[there], heights[there])[0])
+def plane(heights: NDArray[Any], there: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The plane that lies nearest to heights [rows, columns]: the sum of a column of heights and of a row of them.
+
+    Sums over rows and columns tell it: a design of all pixels would take many times the memory of the heights.
+    """
+    counts = there.sum(1), there.sum(0)
+    down, right = (np.arange(len(count)) - np.average(np.arange(len(count)), weights=count) for count in counts)
+    mean = heights.mean(where=there, dtype=np.float64)
+    rises = [
+        place @ (heights.sum(axis, where=there, dtype=np.float64) - mean * count)
+        for axis, place, count in zip((1, 0), (down, right), counts, strict=True)
+    ]
+    mixed = np.einsum("yx,y,x", there, down, right)
+    moments = np.array([[counts[0] @ down**2, mixed], [mixed, counts[1] @ right**2]])
+    slope = np.linalg.lstsq(moments, np.array(rises))[0]
+    return (mean + slope[0] * down)[:, None], slope[1] * right

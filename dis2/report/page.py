@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dis2.config.data import Data
+from dis2.config.examples import exemplified
 from dis2.config.report import ReportSettings
 from dis2.files import check_digest, whole
 from dis2.report import figures, tables
@@ -185,8 +186,9 @@ def sensor_options(data: Data) -> str | None:
 
 def files_used(data: Data) -> dict[str, str]:
     """The first file of each sensor, and of the labels of each split: their names tell which variant of a data set it is."""
-    sensors = {sensor: it.sensors[sensor] for it in reversed(data.scenes.values()) for sensor in it.sensors}
-    labels = {it.split or "all": it.labels.file for it in reversed(data.scenes.values()) if it.labels}
+    scenes = [exemplified(it) for it in reversed(data.scenes.values())]
+    sensors = {sensor: files for it in scenes for sensor, files in it.sensors.items()}
+    labels = {it.split or "all": it.labels.file for it in scenes if it.labels}
     meant = [f"{name} {' '.join(map(str, values))}" for name, values in data.values.items()]
     return {
         "files, such as": "; ".join(f"{sensor}: {' + '.join(sensors[sensor])}" for sensor in data.sensors if sensor in sensors),

@@ -235,6 +235,18 @@ def test_the_report_is_told_files_by_name_as_examples_and_no_folder():
     assert told["north"] == {"split": "train", "sensors": FULL, "labels": {"file": "other.tif"}}
 
 
+def test_the_report_is_told_the_folders_of_chips_that_are_called_the_same():
+    def chips(config):
+        files = {"eye": ["a/pre/7.png", "a/post/7.png"], "echo": "b/pre/7.png"}
+        config["data"]["scenes"] = {"all": {"chips": {"c7": {"sensors": files, "labels": "root/b/flood/7.png"}}}}
+        config.update({"grid": "pixels", "report": {}})
+        config["data"]["split"] = {"by": "block"}
+
+    told = json.loads(plan(chips).report_settings())["data"]["scenes"]["all"]
+    assert told["sensors"] == {"eye": ["a/pre/7.png", "a/post/7.png"], "echo": ["b/pre/7.png"]}
+    assert told["labels"] == {"file": "b/flood/7.png"}
+
+
 def test_an_array_in_a_file_is_that_file_to_the_workflow():
     it = plan(put("data.scenes.north.sensors", {"eye": ["in/a.mat:eye"], "echo": ["in/a.mat:echo", "in/b.mat"]}))
     assert it.rasters("north") == ["in/a.mat", "in/b.mat"]

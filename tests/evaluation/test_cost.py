@@ -59,6 +59,14 @@ def test_every_method_can_be_measured(method, capsys):
         assert 0 < step["saved_mib"] <= step["peak_mib"] and step["milliseconds"] > 0
 
 
+def test_a_step_of_a_batch_is_timed_with_all_its_views(monkeypatch):
+    it = Subject("sensor-dropout", {"eye": 4, "echo": 2}, 3, 32, ModelSettings(width=4), batch=2)
+    decoded, decode = [], it.network.decode
+    monkeypatch.setattr(it.network, "decode", lambda encoded, shown: decoded.append(len(shown)) or decode(encoded, shown))
+    it.clock = iter([1.0, 5.0]).__next__
+    assert it.seconds(1) == 4.0 and decoded == [2 * 3] * 2
+
+
 def test_the_table_has_a_line_for_each_combination_and_one_for_the_method_s_own_step(capsys):
     assert main([*WORDS, "8", "--method", "unet", "--combination", "echo+eye", "echo"]) == 0
     said = capsys.readouterr().out

@@ -22,7 +22,7 @@ TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch):
     """Networks are timed where whole workflows run."""
-    monkeypatch.setattr("dis2.proposal.propose._seconds", lambda *_: (1.0, 2.0))
+    monkeypatch.setattr("dis2.proposal.estimate.seconds_a_step", lambda *_: {"teacher": 1.0, "dis2": 2.0, "sensor-dropout": 3.0})
 
 
 def proposed(folder, out, *words):
@@ -117,6 +117,17 @@ def test_chips_without_georeferencing_are_split_by_their_order_and_colours_are_c
     assert chips == {"train": [*range(27)], "validation": [*range(27, 36)], "test": [*range(36, 45)]}
     assert run.data.label_colors == {0x0000FF: 0, 0xFF0000: 1, 0: 255}
     assert [line.strip().split(":")[0] for line in text.splitlines() if "add relative: true" in line] == ["after"]
+
+
+def test_a_folder_of_test_and_validation_alone_trains_on_no_test_and_says_so(tmp_path, capsys):
+    for number in range(8):
+        place = tmp_path / "in" / ("test", "validation")[number % 2] / str(number)
+        for name, values in (("opt", image(3)), ("sar", image(2)), ("labels", land(np.random.default_rng(number)))):
+            raster(place / f"{name}.tif", values, PLACE @ Affine.translation(500 * number, 0))
+    run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
+    assert run.data.scenes_of("test") == tuple(f"test_{number}" for number in (0, 2, 4, 6))
+    told = "what is called test tests; the others are split by place: none is called train"
+    assert f"# {told}\n" in text and f"splits: {told}\n" in capsys.readouterr().out
 
 
 def test_the_colour_of_nodata_is_ignored(tmp_path):
@@ -293,7 +304,7 @@ def pair(folder, kinds=("opt", "sar"), side=SIDE, **form):
 
 
 def test_more_sensors_than_may_be_are_refused_before_anything_is_timed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("dis2.proposal.propose._seconds", None)
+    monkeypatch.setattr("dis2.proposal.estimate.seconds_a_step", None)
     for day in range(1, 27):
         raster(tmp_path / "in" / f"cam_202001{day:02}.tif", image(2))
     raster(tmp_path / "in" / "labels.tif", land(np.random.default_rng(0)))

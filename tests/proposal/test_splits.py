@@ -43,6 +43,43 @@ def test_folders_that_are_called_so_are_the_splits(tmp_path, folders, splits, wh
     assert all(found[key] != "train" for key in found if key.startswith(("test", "val")))
 
 
+@pytest.mark.parametrize(
+    ("folders", "splits", "why"),
+    [
+        ({"test": 8, "validation": 8}, [6, 2], "the others are split by place: none is called train"),
+        ({"test": 2, "more": 5}, [4, 1], "the others are split by place: none is called train"),
+        ({"test": 2, "train": 3, "more": 2}, [4, 1], "the others are split by place: not all are called so"),
+        ({"test": 5, "train": 1}, [0, 0], "the others are dealt by blocks: too few are called train"),
+        ({"test": 4, "val": 2}, [0, 0], "the others are dealt by blocks: none is called train"),
+    ],
+)
+def test_what_is_called_test_never_trains_where_anything_else_may(tmp_path, folders, splits, why):
+    names = [f"{folder}/{i}" for folder, count in folders.items() for i in range(count)]
+    places = found_in(tmp_path, {name: 500 * i for i, name in enumerate(names)})
+    found, told = splits_of(places)
+    assert told == f"what is called test tests; {why}"
+    assert [key for key, split in found.items() if split == "test"] == [f"test_{i}" for i in range(folders["test"])]
+    assert [list(found.values()).count(split) for split in ("train", "validation")] == splits
+    if not splits[0]:
+        assert "parts: [train, validation]" in blocks_of(places, found)[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["test"], "all are called test"),
+        (["test", "testing"], "all are called test"),
+        (["train", "training"], "all are called train"),
+        (["val", "x"], "none is called train"),
+    ],
+)
+def test_names_that_leave_nothing_for_a_part_are_not_followed_and_that_is_told(tmp_path, names, why):
+    keys = [f"{name}/{i}" for name in names for i in range(6 // len(names))]
+    found, told = splits_of(found_in(tmp_path, {key: 500 * i for i, key in enumerate(keys)}))
+    assert sorted(found.values()) == ["test"] + ["train"] * 4 + ["validation"]
+    assert told == f"split by place, whatever names tell: {why}"
+
+
 def test_footprints_that_lie_over_each_other_are_in_one_split(tmp_path):
     names = {f"{'nopqrs'[place]}_{date}": 500 * place + 10 * date for place in range(6) for date in range(2)}
     splits, why = splits_of(found_in(tmp_path, names))
@@ -61,4 +98,4 @@ def test_neighbours_touch_and_are_places_of_their_own(tmp_path):
 def test_dates_of_one_place_are_split_by_blocks_with_a_word_on_what_that_means(tmp_path):
     found = found_in(tmp_path, {f"d{date}": 0 for date in range(5)})
     assert splits_of(found) == ({}, "")
-    assert "ground that tests in one may train in another" in blocks_of(found)[0]
+    assert "ground that is held out in one may train in another" in blocks_of(found, {})[0]

@@ -1,10 +1,13 @@
 """The ground below a surface: slopes are ground, buildings and trees are not, and windows change nothing."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt, grey_opening
 
 from dis2.raster.grid import Window
-from dis2.raster.ground import AboveGround
+from dis2.raster.ground import AboveGround, opened
 from dis2.raster.scene import open_sensor, scene_grid
 from tests.made import PIXELS, data_of, raster
 
@@ -55,6 +58,32 @@ def test_pixels_without_measurement_neither_are_ground_nor_stay():
     assert np.array_equal(there, valid) and not heights[~valid].any()
     assert np.abs(heights - built())[valid].max() < 0.6
     assert not above(SLOPE, np.zeros_like(valid))[0].any()
+
+
+def by_all_pixels(low, size):
+    """The ground by a plane that is fitted to a list of all pixels."""
+    there = np.isfinite(low)
+    design = np.stack([np.ones(there.shape), *np.indices(there.shape)], -1)
+    plane = design @ np.linalg.lstsq(design[there], low[there])[0]
+    nearest = distance_transform_edt(~there, return_distances=False, return_indices=True)
+    return plane + grey_opening((low - plane)[tuple(nearest)], (size, size))
+
+
+@pytest.mark.parametrize(("below", "beside"), [(HEIGHT, 0), (110, 30), (5, 3), (60, 0)])
+def test_the_ground_is_that_of_a_plane_through_all_pixels(below, beside):
+    low = np.stack([4000 + built() + 30 * np.sin(DOWN / 9), 7.3 * RIGHT - 2.1 * DOWN + built()]).astype("float32")
+    low[:, below:, beside:] = np.inf
+    assert np.abs(opened(low.copy(), 31) - [by_all_pixels(band.astype(float), 31) for band in low]).max() < 1e-3
+
+
+def test_the_ground_takes_a_few_times_the_memory_of_the_heights():
+    low = np.random.default_rng(0).normal(500, 3, (1, 700, 700)).astype("float32")
+    low[:, :90] = np.inf
+    tracemalloc.start()
+    opened(low, 9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * low.nbytes
 
 
 @pytest.mark.parametrize("window", [Window(0, 0, 1, 1), Window(37, 41, 64, 3), Window(100, 0, 50, 190)])

@@ -149,6 +149,14 @@ def test_the_protocol_tells_the_files_and_label_values_by_which_variants_of_data
     assert [part.split(":")[0] for part in told["files, such as"].split("; ")] == list(data.sensors)
 
 
+def test_the_protocol_tells_the_files_of_chips_by_folders_where_their_names_are_the_same(data: Data):
+    chip = {"sensors": {"optical": ["in/before/7.png", "in/after/7.png"], "sar": "in/radar/7.png"}, "labels": "in/flood/7.png"}
+    scenes = {"valley": {"split": "train", "chips": {"c7": chip}}}
+    told = files_used(Data.model_validate({**data.model_dump(), "scenes": scenes}))
+    assert told["files, such as"] == "optical: before/7.png + after/7.png; sar: radar/7.png"
+    assert told["labels, such as"] == "train: flood/7.png"
+
+
 def test_the_protocol_tells_the_scenes_of_each_split_and_how_sensors_are_read(data: Data, results: Path):
     heights = {"bands": 1, "kind": "surface", "ground": 9, "scaling": {"factor": 0.01, "unit": "m", "clip": [0, 30]}}
     sensors = {name: heights if name == list(data.sensors)[-1] else spec for name, spec in data.model_dump()["sensors"].items()}

@@ -23,7 +23,6 @@ from dis2.tiles.split import in_split
 from dis2.tiles.statistics import statistics
 from dis2.tiles.store import store_path
 from dis2.training import train as module
-from dis2.training.curves import draw
 from dis2.training.loop import Loop
 from dis2.training.train import _revision, _speckle, _steps
 from tests.training.tiny import (
@@ -488,10 +487,3 @@ def test_a_student_is_no_teacher(tiles, model, tmp_path):
 
 def test_a_student_of_another_chunk_size_takes_the_same_teacher(tiles, teacher, tmp_path):
     assert trained(tiles, "dis2", tmp_path / "out", teacher, model=MODEL.model_copy(update={"class_chunk": 2})).is_dir()
-
-
-def test_the_curves_are_a_picture(tmp_path):
-    line = {"learning_rate": 0.1, "loss": 1.0, "dice": 0.5}
-    lines = [{"step": step, **line} for step in range(1, 5)]
-    draw([*lines, {"step": 5, **line, "validation": {"eye": 0.4}, "mean_miou": 0.4}], "a method", tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
