@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from dis2.errors import UserError
-from dis2.evaluation.evaluations import ALIKE, Document, Runs, evaluations, pooled
+from dis2.evaluation.evaluations import ALIKE, Document, Runs, evaluations, named, pooled
 from dis2.evaluation.printed import aligned
 
 RESAMPLES = 2000
@@ -162,7 +162,7 @@ def _estimate(values: NDArray[np.float64]) -> Estimate:
 
 def _same_blocks(runs: Mapping[str, Runs]) -> int:
     """How many blocks all evaluations were scored on, or the one line that says that they were not scored on the same."""
-    told = [(f"evaluation of {name}, seed {seed}", document) for name, seeds in runs.items() for seed, document in seeds.items()]
+    told = [(named(name, seed), document) for name, seeds in runs.items() for seed, document in seeds.items()]
     for where, document in told:
         if not document.get("blocks", {}).get("places"):
             raise UserError(f"{where}: no blocks of pixels are in it; evaluate the model again")

@@ -28,16 +28,16 @@ def evaluations(path: Path) -> dict[str, dict[int, Document]]:
             continue
         seeds = found.setdefault(document["method"], {})
         if document["seed"] in seeds:
-            raise UserError(f"{file}: a second {named(document)}; compare folders with one of each")
+            raise UserError(f"{file}: a second {named(document['method'], document['seed'])}; compare folders with one of each")
         seeds[document["seed"]] = document
     if not found:
         raise UserError(f"{path}: no evaluation there; give a results folder, or JSON files of `dis2 evaluate`")
     return found
 
 
-def named(document: Document) -> str:
+def named(method: str, seed: object) -> str:
     """Which evaluation it is, for a message."""
-    return f"evaluation of {document.get('method')}, seed {document.get('seed')}"
+    return f"evaluation of {method}, seed {seed}"
 
 
 def pooled(folders: Sequence[Path]) -> dict[str, dict[int, Document]]:
@@ -45,8 +45,8 @@ def pooled(folders: Sequence[Path]) -> dict[str, dict[int, Document]]:
     folds = [(folder, evaluations(folder)) for folder in folders]
     wanted = dict.fromkeys((method, seed) for _, fold in folds for method, seeds in fold.items() for seed in seeds)
     for folder, fold in folds:
-        if lacking := [f"{method}, seed {seed}" for method, seed in wanted if seed not in fold.get(method, {})]:
-            raise UserError(f"{folder}: no evaluation of {lacking[0]}, which other folds have; run it with the same config")
+        if lacking := [named(method, seed) for method, seed in wanted if seed not in fold.get(method, {})]:
+            raise UserError(f"{folder}: no {lacking[0]}, which other folds have; run it with the same config")
     found: dict[str, dict[int, Document]] = {}
     for method, seed in wanted:
         found.setdefault(method, {})[seed] = _together([(folder, fold[method][seed]) for folder, fold in folds])
