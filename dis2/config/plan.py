@@ -11,9 +11,9 @@ from pathlib import Path
 
 from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
-from dis2.config.data import NETWORK, ClassLabel, Data, Labels, Scene, Sensor, Split, on_network
-from dis2.config.examples import exemplified
+from dis2.config.data import NETWORK, ClassLabel, Data, Scene, Sensor, Split, on_network
 from dis2.config.model import STUDENT_PARTS
+from dis2.config.outline import exemplified, outline
 from dis2.config.packed import is_missing, missing
 from dis2.config.run import Run
 from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, TrainingSettings
@@ -210,13 +210,7 @@ def _plain(data: Data) -> Data:
 
 def _fileless(data: Data, names: Iterable[str]) -> Data:
     """The data with just these scenes, and in them a sensor's name for its files and no chips."""
-    return data.model_copy(update={"scenes": {name: _outline(data.scenes[name]) for name in names}, "allow": ()})
-
-
-def _outline(scene: Scene) -> Scene:
-    """A scene with a sensor's name for its files."""
-    labels = Labels(file="labels") if scene.labelled else None
-    return Scene(split=scene.split, sensors={sensor: (sensor,) for sensor in scene.has}, labels=labels)
+    return data.model_copy(update={"scenes": {name: outline(data.scenes[name]) for name in names}, "allow": ()})
 
 
 def _grouped(pairs: Iterable[tuple[tuple[str, ...], str]]) -> dict[tuple[str, ...], list[str]]:

@@ -22,16 +22,32 @@ def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
     told = {key: split for key in found.labelled for split, name in TOLD.items() if _is_part(name, key)}
     if (as_told := _as_told(found, told))[0]:
         return as_told
-    others = [key for key in found.labelled if told.get(key) != "test"]
-    if others and len(others) < len(found.labelled):
-        dealt, how = _dealt(found, others, ("validation",))
-        why = f"what is called test tests; the others are {how}: {_lacking(told, found)}"
-        return {key: "test" for key, split in told.items() if split == "test"} | dealt, why
+    tests = _called(found, told, "test")
+    others = [key for key in found.labelled if key not in tests]
+    if tests and others:
+        rest, how = _beside_tests(found, told, others)
+        return dict.fromkeys(tests, "test") | rest, f"what is called test tests{how}"
     dealt, how = _dealt(found, found.labelled, ("test", "validation"))
     told = told or {key: "test" for key in found.labelled if _is_part(TOLD["test"], found.labels.files[key][0].path)}
     if told:
         return dealt, f"{how}, whatever names tell: {_lacking(told, found)}"
     return dealt, how if dealt else ""
+
+
+def _beside_tests(found: Proposal, told: dict[str, str], others: list[str]) -> tuple[dict[str, str], str]:
+    """The splits of footprints that do not test, where names do not tell all of them, and how that is done."""
+    validation = [key for key in _called(found, told, "validation") if key in others]
+    if 0 < len(validation) < len(others):
+        return dict.fromkeys(others, "train") | dict.fromkeys(
+            validation, "validation"
+        ), ", and what is called validation validates"
+    dealt, how = _dealt(found, others, ("validation",))
+    return dealt, f"; as {_lacking(told, found)}, the others are {how}"
+
+
+def _called(found: Proposal, told: dict[str, str], part: str) -> list[str]:
+    """The footprints that are called so, and those that lie over one of them."""
+    return [key for place in _places(found, found.labelled) if part in map(told.get, place) for key in place]
 
 
 def blocks_of(found: Proposal, splits: dict[str, str]) -> list[str]:

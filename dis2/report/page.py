@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dis2.config.data import Data
-from dis2.config.examples import exemplified
+from dis2.config.outline import exemplified
 from dis2.config.report import ReportSettings
 from dis2.files import check_digest, whole
 from dis2.report import figures, tables

@@ -126,7 +126,7 @@ def test_a_folder_of_test_and_validation_alone_trains_on_no_test_and_says_so(tmp
             raster(place / f"{name}.tif", values, PLACE @ Affine.translation(500 * number, 0))
     run, text = proposed(tmp_path / "in", tmp_path / "mine.yaml")
     assert run.data.scenes_of("test") == tuple(f"test_{number}" for number in (0, 2, 4, 6))
-    told = "what is called test tests; the others are split by place: none is called train"
+    told = "what is called test tests; as none is called train, the others are split by place"
     assert f"# {told}\n" in text and f"splits: {told}\n" in capsys.readouterr().out
 
 

@@ -46,18 +46,19 @@ def test_folders_that_are_called_so_are_the_splits(tmp_path, folders, splits, wh
 @pytest.mark.parametrize(
     ("folders", "splits", "why"),
     [
-        ({"test": 8, "validation": 8}, [6, 2], "the others are split by place: none is called train"),
-        ({"test": 2, "more": 5}, [4, 1], "the others are split by place: none is called train"),
-        ({"test": 2, "train": 3, "more": 2}, [4, 1], "the others are split by place: not all are called so"),
-        ({"test": 5, "train": 1}, [0, 0], "the others are dealt by blocks: too few are called train"),
-        ({"test": 4, "val": 2}, [0, 0], "the others are dealt by blocks: none is called train"),
+        ({"test": 8, "validation": 8}, [6, 2], "; as none is called train, the others are split by place"),
+        ({"test": 2, "more": 5}, [4, 1], "; as none is called train, the others are split by place"),
+        ({"test": 2, "train": 3, "more": 2}, [4, 1], "; as not all are called so, the others are split by place"),
+        ({"test": 1, "val": 2, "more": 4}, [4, 2], ", and what is called validation validates"),
+        ({"test": 5, "train": 1}, [0, 0], "; as too few are called train, the others are dealt by blocks"),
+        ({"test": 4, "val": 2}, [0, 0], "; as none is called train, the others are dealt by blocks"),
     ],
 )
 def test_what_is_called_test_never_trains_where_anything_else_may(tmp_path, folders, splits, why):
     names = [f"{folder}/{i}" for folder, count in folders.items() for i in range(count)]
     places = found_in(tmp_path, {name: 500 * i for i, name in enumerate(names)})
     found, told = splits_of(places)
-    assert told == f"what is called test tests; {why}"
+    assert told == f"what is called test tests{why}"
     assert [key for key, split in found.items() if split == "test"] == [f"test_{i}" for i in range(folders["test"])]
     assert [list(found.values()).count(split) for split in ("train", "validation")] == splits
     if not splits[0]:
@@ -85,6 +86,13 @@ def test_footprints_that_lie_over_each_other_are_in_one_split(tmp_path):
     splits, why = splits_of(found_in(tmp_path, names))
     assert all(splits[f"{place}_0"] == splits[f"{place}_1"] for place in "nopqrs") and why == "split by place"
     assert sorted(splits.values()) == ["test"] * 2 + ["train"] * 8 + ["validation"] * 2
+
+
+def test_what_lies_over_a_test_does_not_train(tmp_path):
+    names = {"test/0": 0, "test/1": 500, **{f"more/{i}": 500 * i for i in range(6)}}
+    found, _ = splits_of(found_in(tmp_path, names))
+    assert {key for key, split in found.items() if split == "test"} == {"test_0", "test_1", "more_0", "more_1"}
+    assert list(found.values()).count("train") == 3
 
 
 def test_neighbours_touch_and_are_places_of_their_own(tmp_path):

@@ -1,4 +1,4 @@
-"""What a scene is made of by example: names of files tell which variant of a data set it is."""
+"""What a scene is made of, without its files or with the names of a few: they tell which variant of a data set it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from dis2.config.data import Labels, Scene
+
+
+def outline(scene: Scene) -> Scene:
+    """A scene with a sensor's name for its files."""
+    labels = Labels(file="labels") if scene.labelled else None
+    return Scene(split=scene.split, sensors={sensor: (sensor,) for sensor in scene.has}, labels=labels)
 
 
 def exemplified(scene: Scene) -> Scene:
@@ -21,8 +27,7 @@ def exemplified(scene: Scene) -> Scene:
 def told_apart(files: Collection[str]) -> dict[str, str]:
     """Names of files, with as many of their folders as it takes that no two are called the same."""
     parts = {file: Path(file).parts for file in files}
-    for depth in range(1, max(map(len, parts.values())) + 1):
-        names = {file: "/".join(own[-depth:]) for file, own in parts.items()}
-        if len(set(names.values())) == len(names):
-            break
-    return names
+    depth = 1
+    while len({own[-depth:] for own in parts.values()}) < len({*parts.values()}):
+        depth += 1
+    return {file: str(Path(*own[-depth:])) for file, own in parts.items()}
