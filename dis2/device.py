@@ -19,6 +19,11 @@ def has_bf16(where: torch.device) -> bool:
     return where.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def lacks_memory(error: RuntimeError) -> bool:
+    """Did PyTorch ask for more memory than there is? CPUs say so by a plain error."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
 def device() -> torch.device:
     """The device of this process; the workflow's rules ask for GPUs by the same choice."""
     choice = os.environ.get(CHOICE, "")

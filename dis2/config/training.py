@@ -51,7 +51,7 @@ class TrainingSettings(Section):
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(
-        0.0, ge=0, lt=1, description="decay of averaged weights, which are validated and kept then, 0.98 for example (0: none)"
+        0.0, ge=0, lt=1, description="decay of averaged weights, such as 0.98; these are then validated and kept (0: none)"
     )
     validate_every: int = Field(250, ge=1, description="steps between validations; the best one is kept")
     patience: int = Field(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dis2.combinations import combinations, name_of, parse
 from dis2.config.model import ModelSettings
 from dis2.config.training import LossWeights, TrainingSettings
-from dis2.device import device, has_bf16
+from dis2.device import device, has_bf16, lacks_memory
 from dis2.errors import UserError
 from dis2.evaluation import meter
 from dis2.evaluation.printed import aligned
@@ -214,7 +214,7 @@ def _told(
             "recipe": asdict(subject.recipe()),
         }
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not lacks_memory(error):
             raise
         raise UserError(f"--size {size}: needs more memory than there is at width {settings.width}; take less of one") from None
 

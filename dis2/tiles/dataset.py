@@ -187,7 +187,8 @@ class Sampler:
         self.names = usable
         self.classes = np.flatnonzero(self.holds.any(0))
         if not len(self.classes):
-            raise UserError(f"no labelled training pixel in scenes {', '.join(usable)}; check labels and data.split")
+            told = f"no labelled training pixel that a sensor measured in scenes {', '.join(usable)}"
+            raise UserError(f"{told}; check labels, nodata and data.split")
 
     def _cells(self, scene: str) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
         """Cells that may be drawn: (scene, chip, row, column), the classes that they hold, and has each every sensor?

@@ -42,7 +42,7 @@ def statistics(data: Data, tiles: Path, out: Path, scheduler: str | None = None)
         if moment is None or not moment.count:
             raise UserError(f"{tiles}: no valid training pixel of {sensor}; give it to a training scene, or remove the sensor")
     if not counts.any():
-        raise UserError(f"{tiles}: no labelled training pixel; check labels and data.split")
+        raise UserError(f"{tiles}: no labelled training pixel that a sensor measured; check labels, nodata and data.split")
     write_json(out, _written(data, total, counts, stores))
 
 

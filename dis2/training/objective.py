@@ -24,7 +24,7 @@ class Batch:
     images: Images
     valid: Validity
     labels: Tensor
-    """[B, H, W]"""
+    """[B, H, W]; none where no sensor measured"""
     turns: Turns
     """The place of each sample among all of the training: [B]."""
     progress: float

@@ -31,13 +31,12 @@ from dis2.models.registry import TEACHER, Method, method_of
 from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sampler, Scenes
 from dis2.tiles.manifest import digest_of
-from dis2.training.asked import Asked, checked
 from dis2.training.calibrate import temperatures
 from dis2.training.devices import first_alone, started, together
 from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
 from dis2.training.objective import Objective
-from dis2.training.photometric import Speckle
+from dis2.training.request import Request, checked
 from dis2.training.state import State, discard_state, key_of
 from dis2.training.unseen import learnt_from
 from dis2.training.validate import Scorer, mious
@@ -70,85 +69,80 @@ def train(
         check_writable(out / CARD)
         if state:
             check_folder(state)
-    it = checked(data, model, settings, method, seed, tiles, statistics, teacher, combination, origin)
+    request = checked(data, model, settings, method, seed, tiles, statistics, teacher, combination, origin)
     fabric = started(settings.devices)  # only now: each of several processes would refuse what is wrong by itself
     torch.set_num_threads(settings.threads)  # a start with several processes sets it, too
     torch.manual_seed(hash_seed(seed))
-    network = build(method, it.bands, len(data.classes), it.model)
-    objective, said = _objective(it, settings)
+    network = build(method, request.bands, len(data.classes), request.model)
+    objective, said = _objective(request, settings)
     if fabric.is_global_zero:
         sys.stderr.write("".join(f"{method}: {line}\n" for line in said))
     with together(fabric):
-        scenes, speckle, scorer, windows = first_alone(
-            fabric, lambda: _unpacked(it, settings, tiles, state, objective.whole_only)
-        )
-    provenance = _provenance(it, scenes, tiles)
+        scenes, scorer, windows = first_alone(fabric, lambda: _unpacked(request, settings, tiles, state, objective.whole_only))
+    provenance = _provenance(request, scenes, tiles)
     unlabelled = settings.unlabelled if objective.learns_unlabelled else 0.0
     loop = Loop(
         fabric=fabric,
         network=network,
         objective=objective,
         sampler=Sampler(scenes, settings.tile, objective.whole_only, settings.aligned, settings.zoom, unlabelled),
-        statistics=it.told["sensors"],
+        statistics=request.told["sensors"],
         settings=settings,
-        steps=_steps(settings, it.way),
+        steps=_steps(settings, request.way),
         seed=seed,
         validate=lambda network: mious(scorer.score(network, windows)),
         state_folder=state,
-        key=_key(it, settings, seed, scenes, speckle, provenance),
-        speckle=speckle,
-        origin=it.before.network.state_dict() if it.before else None,
+        key=_key(request, settings, seed, scenes, provenance),
+        speckle=request.speckle,
+        origin=request.before.network.state_dict() if request.before else None,
         events=Events(out / "events" if settings.tensorboard and fabric.is_global_zero else None),
     )
     with together(fabric):
         done = loop.run()
     if not fabric.is_global_zero:
         return
-    learnt = learnt_from(it.data, tiles, it.before.card if it.before else None)
-    card = _card(it, settings, seed, loop, done, learnt, provenance)
+    learnt = learnt_from(request.data, tiles, request.before.card if request.before else None)
+    card = _card(request, settings, seed, loop, done, learnt, provenance)
     _write(out, loop, done, card.model_copy(update={"temperatures": temperatures(scorer, network, windows)}))
     if state:
         shutil.rmtree(state / TILES, ignore_errors=True)
         discard_state(state)
 
 
-def _objective(it: Asked, settings: TrainingSettings) -> tuple[Objective, list[str]]:
-    """What the method learns by, and what a person should know of it."""
-    weights = class_weights([it.told["classes"][name] for name in it.data.classes], settings.balance)
-    kind, said = it.way.trained_by(settings.distillation), []
-    if it.way.teacher and it.guide is None and kind.undistilled() is not kind:
+def _objective(request: Request, settings: TrainingSettings) -> tuple[Objective, list[str]]:
+    """What the method learns by, and what a person should know of request."""
+    weights = class_weights([request.told["classes"][name] for name in request.data.classes], settings.balance)
+    kind, said = request.way.trained_by(settings.distillation), []
+    if request.way.teacher and request.guide is None and kind.undistilled() is not kind:
         said.append("learns from labels alone, since no --teacher is given")
         kind = kind.undistilled()
-    objective = kind(tuple(it.data.sensors), weights, settings.weights, it.guide and it.guide.network)
-    if settings.unlabelled and it.way.trained_by(True).learns_unlabelled and not objective.learns_unlabelled:
+    objective = kind(tuple(request.data.sensors), weights, settings.weights, request.guide and request.guide.network)
+    if settings.unlabelled and request.way.trained_by(True).learns_unlabelled and not objective.learns_unlabelled:
         said.append("training.unlabelled is not used, since it learns from labels alone")
     return objective, said
 
 
 def _unpacked(
-    it: Asked, settings: TrainingSettings, tiles: Path, state: Path | None, full_only: bool
-) -> tuple[Scenes, Speckle, Scorer, list[tuple[str, Window]]]:
-    """The training scenes and what they are seen through; what scores fixed windows of the validation scenes."""
-    scenes = Scenes(it.data, tiles, "train", *_cache(settings, state))
-    speckle = _speckle(settings, scenes, it.told["sensors"])
-    return scenes, speckle, *_validator(it.data, settings, tiles, it.told["sensors"], full_only, state)
+    request: Request, settings: TrainingSettings, tiles: Path, state: Path | None, full_only: bool
+) -> tuple[Scenes, Scorer, list[tuple[str, Window]]]:
+    """The training scenes, and what scores fixed windows of the validation scenes."""
+    scenes = Scenes(request.data, tiles, "train", *_cache(settings, state))
+    return scenes, *_validator(request.data, settings, tiles, request.told["sensors"], full_only, state)
 
 
-def _key(
-    it: Asked, settings: TrainingSettings, seed: int, scenes: Scenes, speckle: Speckle, provenance: Mapping[str, Any]
-) -> str:
-    """Whose state a state is."""
+def _key(request: Request, settings: TrainingSettings, seed: int, scenes: Scenes, provenance: Mapping[str, Any]) -> str:
+    """What a state must be of to be gone on from."""
     return key_of(
         settings.model_dump(exclude={*INDIFFERENT}),
-        it.model.model_dump(),
-        it.data.split.model_dump(),
-        list(it.data.sensors),
-        list(it.data.classes),
-        it.told,
+        request.model.model_dump(),
+        request.data.split.model_dump(),
+        list(request.data.sensors),
+        list(request.data.classes),
+        request.told,
         torch.__version__,
-        [list(scenes.stores), list(it.data.scenes_of("validation"))],
-        speckle,
-        it.method,
+        [list(scenes.stores), list(request.data.scenes_of("validation"))],
+        request.speckle,
+        request.method,
         seed,
         [provenance[name] for name in ("code", "data", "teacher", "origin")],
     )
@@ -179,29 +173,13 @@ def _validator(
     return Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch), windows
 
 
-def _speckle(settings: TrainingSettings, scenes: Scenes, statistics: Mapping[str, Mapping[str, Any]]) -> Speckle:
-    """The sensors that are seen through speckle. What is below zero is no power, so it must be said to be decibels."""
-    found = {}
-    for sensor, looks in settings.speckle.items():
-        if sensor not in scenes.data.sensors:
-            continue
-        units = {store.unit(sensor) for store in scenes.stores.values() if sensor in store.bands}
-        lowest, decibels = min(statistics[sensor]["low"]), units == {"dB"}
-        if not decibels and ("dB" in units or lowest < 0):
-            doubt = "some scenes are in dB, others not" if "dB" in units else f"values go down to {lowest:.4g}"
-            remedy = f"if they are decibels, set data.sensors.{sensor}.scaling: {{unit: dB}}; else leave it out"
-            raise UserError(f"training.speckle.{sensor}: {doubt}; {remedy}")
-        found[sensor] = looks, decibels
-    return found
-
-
-def _provenance(it: Asked, scenes: Scenes, tiles: Path) -> dict[str, Any]:
-    validation = it.data.scenes_of("validation")
+def _provenance(request: Request, scenes: Scenes, tiles: Path) -> dict[str, Any]:
+    validation = request.data.scenes_of("validation")
     return {
-        "code": fingerprint("dis2.training.train", *it.way.modules),
+        "code": fingerprint("dis2.training.train", *request.way.modules),
         "data": {scene: digest_of(tiles / f"{scene}.zarr") for scene in (*scenes.stores, *validation)},
-        "teacher": it.teacher and digest(it.teacher / WEIGHTS),
-        "origin": it.origin and digest(it.origin / WEIGHTS),
+        "teacher": request.teacher and digest(request.teacher / WEIGHTS),
+        "origin": request.origin and digest(request.origin / WEIGHTS),
         "versions": {"dis2": __version__, "python": platform.python_version(), "torch": torch.__version__},
         "revision": _revision(),
     }
@@ -220,7 +198,7 @@ def _revision() -> str | None:
 
 
 def _card(
-    it: Asked,
+    request: Request,
     settings: TrainingSettings,
     seed: int,
     loop: Loop,
@@ -232,21 +210,21 @@ def _card(
     cuda = device().type == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Card(
-        method=it.method,
-        sensors={sensor: spec.bands for sensor, spec in it.data.sensors.items()},
-        rasters=it.data.sensors,
+        method=request.method,
+        sensors={sensor: spec.bands for sensor, spec in request.data.sensors.items()},
+        rasters=request.data.sensors,
         reference=loop.sampler.scenes.stores[loop.sampler.names[0]].reference,
-        resolution=it.told["resolution"],
-        classes=tuple(it.data.classes),
-        colors=it.data.colors,
-        settings=it.model,
-        statistics=it.told["sensors"],
+        resolution=request.told["resolution"],
+        classes=tuple(request.data.classes),
+        colors=request.data.colors,
+        settings=request.model,
+        statistics=request.told["sensors"],
         seed=seed,
         parameters=sum(p.numel() for p in loop.network.parameters()),
         validation=done.best["validation"],
         training={
-            "settings": settings.model_dump(mode="json", exclude={"student_steps"} if it.method == "teacher" else None),
-            "labels": it.data.split.labels,
+            "settings": settings.model_dump(mode="json", exclude={"student_steps"} if request.method == "teacher" else None),
+            "labels": request.data.split.labels,
             "learnt_from": learnt,
             "steps": done.step,
             "best_step": done.best["step"],
@@ -271,7 +249,7 @@ def _write(out: Path, loop: Loop, done: State, card: Card) -> None:
     mean = sum(card.validation.values()) / len(card.validation)
     print(f"{name}: mIoU {100 * mean:.1f} on validation (step {card.training['best_step']} of {done.step})", file=sys.stderr)
     if (waiting := card.training["waiting"]) > WAITING:
-        slow = "making them ready is the bottleneck, as scenes are in memory already; faster: photometric, speckle and zoom off"
+        slow = "making them ready is the bottleneck, since scenes are in memory; photometric, speckle and zoom take most of it"
         if not loop.sampler.scenes.in_memory:
             slow = "reading is the bottleneck; raise training.cache_mb so that the scenes fit, or training.workers"
         print(f"{name}: {100 * waiting:.0f} % of the time no tiles were ready: {slow}", file=sys.stderr)

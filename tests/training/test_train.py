@@ -17,14 +17,14 @@ from dis2.files import read_json, write_json
 from dis2.models.files import read_card
 from dis2.models.registry import method_of
 from dis2.raster.grid import Window
-from dis2.tiles.dataset import Scenes
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.split import in_split
 from dis2.tiles.statistics import statistics
 from dis2.tiles.store import store_path
 from dis2.training import train as module
 from dis2.training.loop import Loop
-from dis2.training.train import _revision, _speckle, _steps
+from dis2.training.request import _speckle
+from dis2.training.train import _revision, _steps
 from tests.training.tiny import (
     CLASSES,
     MODEL,
@@ -409,14 +409,14 @@ POSITIVE = {sensor: {"low": [0.0] * bands} for sensor, bands in SENSORS.items()}
 
 def test_speckle_is_drawn_in_the_order_of_the_config_and_not_of_a_set(tiles):
     for told in list(SENSORS), list(reversed(SENSORS)):
-        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), Scenes(data(), tiles, "train"), POSITIVE)) == told
+        assert list(_speckle(settings(speckle=dict.fromkeys(told, 4.0)), data(), tiles, POSITIVE)) == told
 
 
 @pytest.mark.parametrize(("unit", "decibels"), [(None, False), ("m", False), ("dB", True)])
 def test_speckle_is_that_of_decibels_where_the_values_are(unit, decibels, tmp_path):
     for seed, name in enumerate(SCENES):
         write(tmp_path, name, *scene(name, seed), units={"echo": unit} if unit else {})
-    assert _speckle(settings(speckle={"echo": 4}), Scenes(data(), tmp_path, "train"), POSITIVE) == {"echo": (4.0, decibels)}
+    assert _speckle(settings(speckle={"echo": 4}), data(), tmp_path, POSITIVE) == {"echo": (4.0, decibels)}
 
 
 def test_values_below_zero_are_speckled_only_when_they_are_said_to_be_decibels(tiles, tmp_path):
@@ -427,9 +427,24 @@ def test_values_below_zero_are_speckled_only_when_they_are_said_to_be_decibels(t
     for seed, name in enumerate(SCENES):
         write(tmp_path, name, *scene(name, seed), units={"echo": "dB"} if name == "ant" else {})
     scenes = data().scenes | {"cat": data().scenes["cat"].model_copy(update={"split": "train"})}
-    more = Scenes(data().model_copy(update={"scenes": scenes}), tmp_path, "train")
+    more = data().model_copy(update={"scenes": scenes})
     with pytest.raises(UserError, match="speckle.echo: some scenes are in dB, others not"):
-        _speckle(settings(speckle={"echo": 4}), more, POSITIVE)
+        _speckle(settings(speckle={"echo": 4}), more, tmp_path, POSITIVE)
+
+
+def test_speckle_looks_at_the_values_that_are_trained_on_and_not_at_those_of_the_origin(tiles, model, tmp_path):
+    with pytest.raises(UserError, match="speckle.echo: values go down to -"):
+        trained(tiles, "sensor-dropout", tmp_path / "out", origin=powers(model("sensor-dropout"), tmp_path), speckle={"echo": 4})
+
+
+def powers(folder, tmp_path):
+    """A model that knows values from 0 on."""
+    out = shutil.copytree(folder, tmp_path / "powers")
+    card = read_json(out / "model.json")
+    for one in card["statistics"].values():
+        one["low"] = [0.0] * len(one["low"])
+    write_json(out / "model.json", card)
+    return out
 
 
 def test_speckle_of_a_sensor_does_not_concern_the_specialist_of_another(tiles, tmp_path):

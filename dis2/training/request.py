@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from dis2.models.files import CARD, Card, Model, check_fit, load
 from dis2.models.registry import METHODS, Method, method_of
 from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import read_statistics
-from dis2.tiles.store import store_path
+from dis2.tiles.store import open_store, store_path
+from dis2.training.photometric import Speckle
 from dis2.training.unseen import check_unseen
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a method is to be trained on, and from."""
 
     method: str
@@ -31,6 +33,7 @@ class Asked:
     model: ModelSettings
     told: dict[str, Any]
     """the statistics of the training pixels, of these sensors"""
+    speckle: Speckle
     teacher: Path | None
     guide: Model | None
     """the teacher as it was trained"""
@@ -55,7 +58,7 @@ def checked(
     teacher: Path | None,
     combination: str | None,
     origin: Path | None,
-) -> Asked:
+) -> Request:
     """The training, or one line that says what does not fit."""
     if method != "teacher" and method not in METHODS:
         raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
@@ -66,6 +69,7 @@ def checked(
     told = _statistics(statistics, data, tiles)
     data = _shown(data, method, way, combination)
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in data.sensors}
+    speckle = _speckle(settings, data, tiles, told["sensors"])
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
     if way.one_size and model.tile is None:
@@ -78,7 +82,7 @@ def checked(
     guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
     if guide and teacher and not before:  # who goes on elsewhere may keep the teacher of before
         _check_labels(teacher, guide.card, data, tiles)
-    return Asked(method, way, data, model, told, teacher, guide, origin, before)
+    return Request(method, way, data, model, told, speckle, teacher, guide, origin, before)
 
 
 def _check_settings(settings: TrainingSettings, data: Data, method: str, way: Method) -> None:
@@ -94,6 +98,25 @@ def _check_settings(settings: TrainingSettings, data: Data, method: str, way: Me
         raise UserError(
             f"training.speckle.{relative[0]}: its values are {kind}, so how strong speckle is cannot be told; remove one"
         )
+
+
+def _speckle(settings: TrainingSettings, data: Data, tiles: Path, statistics: Mapping[str, Mapping[str, Any]]) -> Speckle:
+    """The sensors that are seen through speckle. What is below zero is no power, so it must be said to be decibels."""
+    stores = [open_store(store_path(tiles, scene)) for scene in data.scenes_of("train")] if settings.speckle else []
+    found = {}
+    for sensor, looks in settings.speckle.items():
+        if sensor not in data.sensors:
+            continue
+        units = {store.unit(sensor) for store in stores if sensor in store.bands}
+        lowest, decibels = min(statistics[sensor]["low"]), units == {"dB"}
+        if not decibels and ("dB" in units or lowest < 0):
+            doubt = "some scenes are in dB, others not" if "dB" in units else f"values go down to {lowest:.4g}"
+            remedy = f"if they are decibels, set data.sensors.{sensor}.scaling: {{unit: dB}}; else leave it out"
+            if data.sensors[sensor].resampling == "cubic":
+                remedy = f"cubic resampling may do that: set data.sensors.{sensor}.resampling: bilinear; {remedy}"
+            raise UserError(f"training.speckle.{sensor}: {doubt}; {remedy}")
+        found[sensor] = looks, decibels
+    return found
 
 
 def _shown(data: Data, method: str, way: Method, combination: str | None) -> Data:
