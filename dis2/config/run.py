@@ -215,8 +215,9 @@ class Run(Section):
 
 
 def _root(told: Any) -> str:
-    """The folder that the rasters' paths start from."""
-    return str(told or os.environ.get("DIS2_DATA", ""))
+    """The folder that the rasters' paths start from, the same however it is written: Snakemake tells files by their paths."""
+    root = told or os.environ.get("DIS2_DATA")
+    return os.path.realpath(str(root)) if root else ""
 
 
 def _listed(raw: Mapping[str, Any], file: str) -> tuple[Mapping[str, Any], dict[tuple[str, str], str]]:

@@ -38,9 +38,8 @@ def _beside_tests(found: Proposal, told: dict[str, str], others: list[str]) -> t
     """The splits of footprints that do not test, where names do not tell all of them, and how that is done."""
     validation = [key for key in _called(found, told, "validation") if key in others]
     if 0 < len(validation) < len(others):
-        return dict.fromkeys(others, "train") | dict.fromkeys(
-            validation, "validation"
-        ), ", and what is called validation validates"
+        splits = dict.fromkeys(others, "train") | dict.fromkeys(validation, "validation")
+        return splits, ", and what is called validation validates"
     dealt, how = _dealt(found, others, ("validation",))
     return dealt, f"; as {_lacking(told, found)}, the others are {how}"
 

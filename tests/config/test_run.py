@@ -280,6 +280,15 @@ def test_the_data_root_stands_before_every_file_and_the_environment_gives_it_too
     assert read(tmp_path, mine(data_root="/rasters")).data.scenes["new"].files == ("/rasters/new.tif",)
 
 
+def test_the_files_have_the_same_paths_however_the_data_root_is_written(tmp_path, monkeypatch):
+    folder = tmp_path.resolve() / "rasters"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    for root in (folder, "rasters", "./rasters/", "link", tmp_path / "link"):
+        assert read(tmp_path, mine(data_root=str(root))).data.scenes["new"].files == (f"{folder}/new.tif",)
+
+
 @pytest.mark.parametrize("labels", [{"file": "s.tif", "resampling": "mode"}, {"file": "s.gpkg", "attribute": "cover"}])
 def test_the_data_root_changes_nothing_of_labels_but_their_place(tmp_path, labels):
     rooted = read(tmp_path, mine(data_root="/rasters", data__scenes__south__labels=labels)).data.scenes["south"].labels

@@ -43,7 +43,7 @@ def test_all_of_it_is_planned_from_a_folder_of_one_s_own_and_prepare_stops_befor
 def test_without_the_data_each_missing_file_is_a_line(source, files):
     ran = source.run("-n", "--config", "data_root=nowhere", config=ZION)
     *said, last = [line for line in ran.stdout.splitlines() if line.startswith(ZION)]
-    start = f"{ZION}: data.scenes.zion: nowhere/"
+    start = f"{ZION}: data.scenes.zion: {source.path('nowhere').resolve()}/"
     assert ran.returncode == 1 and [line.removeprefix(start).split(":")[0] for line in said] == files
     assert last.startswith(f"{ZION}: the data: the R package spDataLarge")
 
