@@ -35,6 +35,7 @@ from dis2.evaluation.evaluate import evaluate
 from dis2.files import read_json, write_json
 from dis2.models.registry import METHODS, method_of
 from dis2.tiles.statistics import statistics
+from dis2.training.request import Request
 from dis2.training.train import train
 
 
@@ -79,7 +80,8 @@ def score(run: Run, settings: TrainingSettings, method: str, seed: int, scene: s
 
     def fit(method: str, out: Path, teacher: Path | None = None, combination: str | None = None) -> None:
         if not (out / "weights.safetensors").exists():
-            train(data, run.model, settings, method, seed, tiles, folder / "statistics.json", out, None, teacher, combination)
+            told = folder / "statistics.json"
+            train(Request(data, run.model, settings, method, seed, tiles, told, teacher, combination), out, None)
 
     def trained(method: str, teacher: Path | None) -> Path:
         out = models / method / str(seed)

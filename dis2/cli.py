@@ -78,9 +78,10 @@ def statistics(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def train(arguments: argparse.Namespace, settings: Settings) -> None:
+    from dis2.training.request import Request
     from dis2.training.train import train
 
-    train(
+    request = Request(
         settings("data"),
         settings("model"),
         settings("training"),
@@ -88,12 +89,11 @@ def train(arguments: argparse.Namespace, settings: Settings) -> None:
         arguments.seed,
         arguments.tiles,
         arguments.statistics,
-        arguments.out,
-        arguments.state,
         arguments.teacher,
         arguments.combination,
         arguments.origin,
     )
+    train(request, arguments.out, arguments.state)
 
 
 def evaluate(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -24,9 +24,27 @@ from dis2.training.unseen import check_unseen
 
 @dataclass(frozen=True)
 class Request:
-    """What a method is to be trained on, and from."""
+    """A training as it is asked for: sections of the config, a method, and the files that it reads."""
 
+    data: Data
+    model: ModelSettings
+    settings: TrainingSettings
     method: str
+    seed: int
+    tiles: Path
+    statistics: Path
+    teacher: Path | None = None
+    combination: str | None = None
+    """of the specialist"""
+    origin: Path | None = None
+    """a model of the same method to go on with"""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A training whose parts fit together, with what they hold."""
+
+    request: Request
     way: Method
     data: Data
     """with the sensors that are trained with"""
@@ -34,12 +52,11 @@ class Request:
     told: dict[str, Any]
     """the statistics of the training pixels, of these sensors"""
     speckle: Speckle
-    teacher: Path | None
     guide: Model | None
     """the teacher as it was trained"""
     origin: Path | None
     before: Model | None
-    """the origin as it was trained: a model of this method to go on with"""
+    """the origin as it was trained"""
 
     @property
     def bands(self) -> dict[str, int]:
@@ -47,31 +64,22 @@ class Request:
         return {sensor: spec.channels for sensor, spec in self.data.sensors.items()}
 
 
-def checked(
-    data: Data,
-    model: ModelSettings,
-    settings: TrainingSettings,
-    method: str,
-    seed: int,
-    tiles: Path,
-    statistics: Path,
-    teacher: Path | None,
-    combination: str | None,
-    origin: Path | None,
-) -> Request:
+def checked(request: Request) -> Checked:
     """The training, or one line that says what does not fit."""
+    method, settings, tiles, teacher, origin = request.method, request.settings, request.tiles, request.teacher, request.origin
     if method != "teacher" and method not in METHODS:
         raise UserError(f"{method}: not a method; there are teacher, {', '.join(METHODS)}")
-    if not 0 <= seed < MOST_SEEDS:
-        raise UserError(f"--seed {seed}: must be a number from 0 to {MOST_SEEDS - 1}")
+    if not 0 <= request.seed < MOST_SEEDS:
+        raise UserError(f"--seed {request.seed}: must be a number from 0 to {MOST_SEEDS - 1}")
     way = method_of(method)
-    _check_settings(settings, data, method, way)
-    told = _statistics(statistics, data, tiles)
-    data = _shown(data, method, way, combination)
+    _check_settings(settings, request.data, method, way)
+    told = _statistics(request.statistics, request.data, tiles)
+    data = _shown(request.data, method, way, request.combination)
     told["sensors"] = {sensor: told["sensors"][sensor] for sensor in data.sensors}
     speckle = _speckle(settings, data, tiles, told["sensors"])
     if teacher and not way.teacher:
         raise UserError(f"--teacher: {method} starts from fresh weights; leave the option out")
+    model = request.model
     if way.one_size and model.tile is None:
         model = model.model_copy(update={"tile": settings.tile})
     if origin and way.specialists and not (origin / CARD).exists():
@@ -82,7 +90,7 @@ def checked(
     guide = _teacher(teacher, data, model, told["sensors"]) if way.teacher and (teacher or not before) else None
     if guide and teacher and not before:  # who goes on elsewhere may keep the teacher of before
         _check_labels(teacher, guide.card, data, tiles)
-    return Request(method, way, data, model, told, speckle, teacher, guide, origin, before)
+    return Checked(request, way, data, model, told, speckle, guide, origin, before)
 
 
 def _check_settings(settings: TrainingSettings, data: Data, method: str, way: Method) -> None:

@@ -18,8 +18,6 @@ import torch
 
 from dis2 import __version__
 from dis2.combinations import combinations, name_of
-from dis2.config.data import Data
-from dis2.config.model import ModelSettings
 from dis2.config.training import INDIFFERENT, TrainingSettings
 from dis2.device import device
 from dis2.errors import UserError
@@ -36,7 +34,7 @@ from dis2.training.devices import first_alone, started, together
 from dis2.training.events import Events
 from dis2.training.loop import Loop, hash_seed
 from dis2.training.objective import Objective
-from dis2.training.request import Request, checked
+from dis2.training.request import Checked, Request, checked
 from dis2.training.state import State, discard_state, key_of
 from dis2.training.unseen import learnt_from
 from dis2.training.validate import Scorer, mious
@@ -47,20 +45,7 @@ WAITING = 0.05
 """The share of the time without tiles from which on it is said."""
 
 
-def train(
-    data: Data,
-    model: ModelSettings,
-    settings: TrainingSettings,
-    method: str,
-    seed: int,
-    tiles: Path,
-    statistics: Path,
-    out: Path,
-    state: Path | None,
-    teacher: Path | None,
-    combination: str | None = None,
-    origin: Path | None = None,
-) -> None:
+def train(request: Request, out: Path, state: Path | None) -> None:
     """Trains a method, or the specialist of one combination, and writes its weights, card, history and curves.
 
     From an origin, a model of the same method, it goes on with its weights on other data.
@@ -69,81 +54,85 @@ def train(
         check_writable(out / CARD)
         if state:
             check_folder(state)
-    request = checked(data, model, settings, method, seed, tiles, statistics, teacher, combination, origin)
+    task, settings = checked(request), request.settings
     fabric = started(settings.devices)  # only now: each of several processes would refuse what is wrong by itself
     torch.set_num_threads(settings.threads)  # a start with several processes sets it, too
-    torch.manual_seed(hash_seed(seed))
-    network = build(method, request.bands, len(data.classes), request.model)
-    objective, said = _objective(request, settings)
+    torch.manual_seed(hash_seed(request.seed))
+    network = build(request.method, task.bands, len(task.data.classes), task.model)
+    objective, said = _objective(task)
     if fabric.is_global_zero:
-        sys.stderr.write("".join(f"{method}: {line}\n" for line in said))
+        sys.stderr.write("".join(f"{request.method}: {line}\n" for line in said))
     with together(fabric):
-        scenes, scorer, windows = first_alone(fabric, lambda: _unpacked(request, settings, tiles, state, objective.whole_only))
-    provenance = _provenance(request, scenes, tiles)
+        scenes, scorer, windows = first_alone(fabric, lambda: _unpacked(task, state, objective.whole_only))
+    provenance = _provenance(task, scenes)
     unlabelled = settings.unlabelled if objective.learns_unlabelled else 0.0
     loop = Loop(
         fabric=fabric,
         network=network,
         objective=objective,
         sampler=Sampler(scenes, settings.tile, objective.whole_only, settings.aligned, settings.zoom, unlabelled),
-        statistics=request.told["sensors"],
+        statistics=task.told["sensors"],
         settings=settings,
-        steps=_steps(settings, request.way),
-        seed=seed,
+        steps=_steps(settings, task.way),
+        seed=request.seed,
         validate=lambda network: mious(scorer.score(network, windows)),
         state_folder=state,
-        key=_key(request, settings, seed, scenes, provenance),
-        speckle=request.speckle,
-        origin=request.before.network.state_dict() if request.before else None,
+        key=_key(task, scenes, provenance),
+        speckle=task.speckle,
+        origin=task.before.network.state_dict() if task.before else None,
         events=Events(out / "events" if settings.tensorboard and fabric.is_global_zero else None),
     )
     with together(fabric):
         done = loop.run()
     if not fabric.is_global_zero:
         return
-    learnt = learnt_from(request.data, tiles, request.before.card if request.before else None)
-    card = _card(request, settings, seed, loop, done, learnt, provenance)
+    card = _card(task, loop, done, provenance)
     _write(out, loop, done, card.model_copy(update={"temperatures": temperatures(scorer, network, windows)}))
     if state:
         shutil.rmtree(state / TILES, ignore_errors=True)
         discard_state(state)
 
 
-def _objective(request: Request, settings: TrainingSettings) -> tuple[Objective, list[str]]:
-    """What the method learns by, and what a person should know of request."""
-    weights = class_weights([request.told["classes"][name] for name in request.data.classes], settings.balance)
-    kind, said = request.way.trained_by(settings.distillation), []
-    if request.way.teacher and request.guide is None and kind.undistilled() is not kind:
+def _objective(task: Checked) -> tuple[Objective, list[str]]:
+    """What the method learns by, and what a person should know of it."""
+    settings = task.request.settings
+    weights = class_weights([task.told["classes"][name] for name in task.data.classes], settings.balance)
+    kind, said = task.way.trained_by(settings.distillation), []
+    if task.way.teacher and task.guide is None and kind.undistilled() is not kind:
         said.append("learns from labels alone, since no --teacher is given")
         kind = kind.undistilled()
-    objective = kind(tuple(request.data.sensors), weights, settings.weights, request.guide and request.guide.network)
-    if settings.unlabelled and request.way.trained_by(True).learns_unlabelled and not objective.learns_unlabelled:
+    objective = kind(tuple(task.data.sensors), weights, settings.weights, task.guide and task.guide.network)
+    if settings.unlabelled and task.way.trained_by(True).learns_unlabelled and not objective.learns_unlabelled:
         said.append("training.unlabelled is not used, since it learns from labels alone")
     return objective, said
 
 
-def _unpacked(
-    request: Request, settings: TrainingSettings, tiles: Path, state: Path | None, full_only: bool
-) -> tuple[Scenes, Scorer, list[tuple[str, Window]]]:
-    """The training scenes, and what scores fixed windows of the validation scenes."""
-    scenes = Scenes(request.data, tiles, "train", *_cache(settings, state))
-    return scenes, *_validator(request.data, settings, tiles, request.told["sensors"], full_only, state)
+def _unpacked(task: Checked, state: Path | None, full_only: bool) -> tuple[Scenes, Scorer, list[tuple[str, Window]]]:
+    """The training scenes, and fixed windows of the validation scenes with what scores them, never augmented.
+
+    It scores every combination; the teacher's only one is the full one.
+    """
+    settings, tiles = task.request.settings, task.request.tiles
+    scenes, validation = (Scenes(task.data, tiles, split, *_cache(settings, state)) for split in ("train", "validation"))
+    wanted = combinations(tuple(task.data.sensors))
+    scorer = Scorer(validation, task.told["sensors"], wanted[:1] if full_only else wanted, settings.batch)
+    return scenes, scorer, validation.fixed(settings.tile, settings.validation_tiles)
 
 
-def _key(request: Request, settings: TrainingSettings, seed: int, scenes: Scenes, provenance: Mapping[str, Any]) -> str:
+def _key(task: Checked, scenes: Scenes, provenance: Mapping[str, Any]) -> str:
     """What a state must be of to be gone on from."""
     return key_of(
-        settings.model_dump(exclude={*INDIFFERENT}),
-        request.model.model_dump(),
-        request.data.split.model_dump(),
-        list(request.data.sensors),
-        list(request.data.classes),
-        request.told,
+        task.request.settings.model_dump(exclude={*INDIFFERENT}),
+        task.model.model_dump(),
+        task.data.split.model_dump(),
+        list(task.data.sensors),
+        list(task.data.classes),
+        task.told,
         torch.__version__,
-        [list(scenes.stores), list(request.data.scenes_of("validation"))],
-        request.speckle,
-        request.method,
-        seed,
+        [list(scenes.stores), list(task.data.scenes_of("validation"))],
+        task.speckle,
+        task.request.method,
+        task.request.seed,
         [provenance[name] for name in ("code", "data", "teacher", "origin")],
     )
 
@@ -163,23 +152,14 @@ def _steps(settings: TrainingSettings, way: Method) -> int:
     return settings.student_steps + (0 if way.teacher else settings.teacher_steps)
 
 
-def _validator(
-    data: Data, settings: TrainingSettings, tiles: Path, statistics: dict[str, Any], full_only: bool, state: Path | None
-) -> tuple[Scorer, list[tuple[str, Window]]]:
-    """What scores fixed windows, never augmented, for every combination (the teacher's only one is the full one)."""
-    scenes = Scenes(data, tiles, "validation", *_cache(settings, state))
-    windows = scenes.fixed(settings.tile, settings.validation_tiles)
-    wanted = combinations(tuple(data.sensors))
-    return Scorer(scenes, statistics, wanted[:1] if full_only else wanted, settings.batch), windows
-
-
-def _provenance(request: Request, scenes: Scenes, tiles: Path) -> dict[str, Any]:
-    validation = request.data.scenes_of("validation")
+def _provenance(task: Checked, scenes: Scenes) -> dict[str, Any]:
+    tiles, teacher = task.request.tiles, task.request.teacher
+    stores = (*scenes.stores, *task.data.scenes_of("validation"))
     return {
-        "code": fingerprint("dis2.training.train", *request.way.modules),
-        "data": {scene: digest_of(tiles / f"{scene}.zarr") for scene in (*scenes.stores, *validation)},
-        "teacher": request.teacher and digest(request.teacher / WEIGHTS),
-        "origin": request.origin and digest(request.origin / WEIGHTS),
+        "code": fingerprint("dis2.training.train", *task.way.modules),
+        "data": {scene: digest_of(tiles / f"{scene}.zarr") for scene in stores},
+        "teacher": teacher and digest(teacher / WEIGHTS),
+        "origin": task.origin and digest(task.origin / WEIGHTS),
         "versions": {"dis2": __version__, "python": platform.python_version(), "torch": torch.__version__},
         "revision": _revision(),
     }
@@ -197,35 +177,28 @@ def _revision() -> str | None:
     return found.stdout.strip() or None
 
 
-def _card(
-    request: Request,
-    settings: TrainingSettings,
-    seed: int,
-    loop: Loop,
-    done: State,
-    learnt: list[dict[str, Any]],
-    provenance: dict[str, Any],
-) -> Card:
+def _card(task: Checked, loop: Loop, done: State, provenance: dict[str, Any]) -> Card:
+    settings, method = task.request.settings, task.request.method
     seconds = max(done.seconds, 1e-9)
     cuda = device().type == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Card(
-        method=request.method,
-        sensors={sensor: spec.bands for sensor, spec in request.data.sensors.items()},
-        rasters=request.data.sensors,
+        method=method,
+        sensors={sensor: spec.bands for sensor, spec in task.data.sensors.items()},
+        rasters=task.data.sensors,
         reference=loop.sampler.scenes.stores[loop.sampler.names[0]].reference,
-        resolution=request.told["resolution"],
-        classes=tuple(request.data.classes),
-        colors=request.data.colors,
-        settings=request.model,
-        statistics=request.told["sensors"],
-        seed=seed,
+        resolution=task.told["resolution"],
+        classes=tuple(task.data.classes),
+        colors=task.data.colors,
+        settings=task.model,
+        statistics=task.told["sensors"],
+        seed=task.request.seed,
         parameters=sum(p.numel() for p in loop.network.parameters()),
         validation=done.best["validation"],
         training={
-            "settings": settings.model_dump(mode="json", exclude={"student_steps"} if request.method == "teacher" else None),
-            "labels": request.data.split.labels,
-            "learnt_from": learnt,
+            "settings": settings.model_dump(mode="json", exclude={"student_steps"} if method == "teacher" else None),
+            "labels": task.data.split.labels,
+            "learnt_from": learnt_from(task.data, task.request.tiles, task.before.card if task.before else None),
             "steps": done.step,
             "best_step": done.best["step"],
             "seconds": round(seconds, 1),

@@ -25,6 +25,7 @@ from dis2.tiles.manifest import digest_of
 from dis2.tiles.statistics import statistics
 from dis2.tiles.store import Header, new_store, store_path
 from dis2.training.loop import Loop
+from dis2.training.request import Request
 from dis2.training.train import train
 
 SENSORS = {"eye": 4, "echo": 2, "relief": 1}
@@ -125,7 +126,8 @@ def trained(
 ) -> Path:
     """The folder of a model that was trained on the tiles."""
     wanted = changes.pop("data", data()), changes.pop("model", MODEL), settings(**changes)
-    train(*wanted, method, seed, tiles, tiles / "statistics.json", out, state, teacher, combination, origin)
+    request = Request(*wanted, method, seed, tiles, tiles / "statistics.json", teacher, combination, origin)
+    train(request, out, state)
     return out
 
 
