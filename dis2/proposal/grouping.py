@@ -66,6 +66,10 @@ class Proposal:
     unused: dict[str, str]
     test: Seen | None = None
     """Labels of the one place that are for testing, where those in `labels` are for training."""
+    table: str = ""
+    """What tells the scenes and splits of footprints, where a table does."""
+    scenes: dict[str, str] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
 
     @property
     def pixels(self) -> bool:

@@ -21,6 +21,7 @@ from dis2.proposal.estimate import STEPS, estimate
 from dis2.proposal.grouping import Group, Proposal, sorted_out
 from dis2.proposal.kinds import is_height
 from dis2.proposal.splits import blocks_of, splits_of
+from dis2.proposal.table import with_table
 from dis2.proposal.words import plain
 from dis2.raster.check import LARGEST, UNTOLD, across, in_metres
 from dis2.raster.grid import metres_of
@@ -47,7 +48,7 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
     except ValueError as error:
         raise UserError(f"--name: {error}") from None
     seen, others = survey(folder)
-    found = sorted_out(seen, others, folder)
+    found = with_table(sorted_out(seen, others, folder), folder)
     splits, why = splits_of(found)
     text = config_of(found, folder, name, splits, why)
     with whole(out) as part:
@@ -241,20 +242,23 @@ def _classes(labels: Group, test: Seen | None) -> tuple[list[tuple[str, str, str
 
 
 def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
-    """A line for each footprint; many without georeferencing are chips of scenes that are cut from their order."""
+    """A line for each footprint; without georeferencing they may be chips of the scenes that a table tells, or of one a split."""
     if not _are_chips(found, splits):
         lines = [f"{_quoted(key)}: {{{_head(splits.get(key))}{_files_of(found, key)}}}" for key in found.footprints]
         tested = found.labelled if found.test else []
         return lines + [f"{_quoted(f'{key}_test')}: {{{_head('test')}{_files_of(found, key, found.test)}}}" for key in tested]
+    chips: dict[tuple[str, str], list[str]] = {}
+    for key, split in splits.items():
+        chips.setdefault((split, found.scenes.get(key, split)), []).append(key)
     lines = []
-    for split in SPLITS:
-        lines += [f"{split}:", f"  split: {split}", "  chips:"]
-        lines += [f"    {_quoted(key)}: {{{_files_of(found, key)}}}" for key, own in splits.items() if own == split]
+    for split, scene in sorted(chips, key=lambda it: SPLITS.index(it[0])):
+        lines += [f"{_quoted(scene) if found.scenes else scene}:", f"  split: {split}", "  chips:"]
+        lines += [f"    {_quoted(key)}: {{{_files_of(found, key)}}}" for key in chips[split, scene]]
     return lines
 
 
 def _are_chips(found: Proposal, splits: dict[str, str]) -> bool:
-    return found.pixels and len(splits) > FEW and "train" in splits.values()
+    return found.pixels and (len(splits) > FEW or bool(found.scenes)) and "train" in splits.values()
 
 
 def _shown(found: Proposal, splits: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a proposed run is split: as folders and names tell, by whole places, or by blocks of each."""
+"""How a proposed run is split: as a table, folders and names tell, by whole places, or by blocks of each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 import re
 
 from dis2.proposal.grouping import TOUCH, Proposal, overlap
+from dis2.proposal.table import in_several
+from dis2.proposal.words import SPLIT_WORDS, split_called
 from dis2.raster.survey import Seen
-
-TOLD = {"train": r"train(ing)?", "validation": r"val(id|idation)?", "test": r"test(ing)?"}
-"""Parts of a name, mostly a folder's, that tell to which split a footprint belongs."""
 
 
 def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
@@ -19,8 +18,11 @@ def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
     """
     if found.test:
         return {}, ""
-    told = {key: split for key in found.labelled for split, name in TOLD.items() if _is_part(name, key)}
-    if (as_told := _as_told(found, told))[0]:
+    if found.told:
+        told, by = {key: found.told[key] for key in found.labelled}, f"as {found.table} tells"
+    else:
+        told, by = {key: split for key in found.labelled if (split := _called_in(key))}, "as names tell"
+    if (as_told := _as_told(found, told, by))[0]:
         return as_told
     tests = _called(found, told, "test")
     others = [key for key in found.labelled if key not in tests]
@@ -28,7 +30,7 @@ def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
         rest, how = _beside_tests(found, told, others)
         return dict.fromkeys(tests, "test") | rest, f"what is called test tests{how}"
     dealt, how = _dealt(found, found.labelled, ("test", "validation"))
-    told = told or {key: "test" for key in found.labelled if _is_part(TOLD["test"], found.labels.files[key][0].path)}
+    told = told or {key: "test" for key in found.labelled if _called_in(found.labels.files[key][0].path) == "test"}
     if told:
         return dealt, f"{how}, whatever names tell: {_lacking(told, found)}"
     return dealt, how if dealt else ""
@@ -73,29 +75,34 @@ def _dealt(found: Proposal, keys: list[str], parts: tuple[str, ...]) -> tuple[di
     turns = [part for part in parts for _ in range(held)]
     held_out = {key: part for part, place in zip(turns, reversed(complete), strict=False) for key in place}
     how = "split by their order, as neighbours often continue each other" if found.pixels else "split by place"
+    if found.scenes:
+        how = f"split by scene, which {found.table} tells"
     return {key: held_out.get(key, "train") for key in keys}, how
 
 
-def _as_told(found: Proposal, told: dict[str, str]) -> tuple[dict[str, str], str]:
-    """What names tell, if all with labels do: a part that is missing is taken from training, or tests instead of validating."""
-    why = "split as names tell"
-    if len(told) < len(found.labelled) or not {"train"} < set(told.values()):
+def _as_told(found: Proposal, told: dict[str, str], by: str) -> tuple[dict[str, str], str]:
+    """What is told, if it is of all with labels: a part that is missing is taken from training, or what validates tests."""
+    why = f"split {by}"
+    if len(told) < len(found.labelled) or in_several(found.scenes, told) or not {"train"} < set(told.values()):
         return {}, ""
     if "test" not in told.values():
         told = {key: "test" if split == "validation" else split for key, split in told.items()}
         why += "; none is called test, so validation tests"
     if "validation" not in told.values():
-        train = [key for key, split in told.items() if split == "train" and _is_complete(found, [key])]
-        held = max(1, round(len(train) / 5))
-        if len(train) <= held:
+        train = [key for key, split in told.items() if split == "train"]
+        places = [place for place in _places(found, train) if _is_complete(found, place)]
+        held = max(1, round(len(places) / 5))
+        if len(places) <= held:
             return {}, ""
-        told |= dict.fromkeys(train[-held:], "validation")
+        told = told | {key: "validation" for place in places[-held:] for key in place}
         why += ", and part of training validates"
     return told, why
 
 
 def _lacking(told: dict[str, str], found: Proposal) -> str:
     """Why names alone do not tell the splits."""
+    if scene := in_several(found.scenes, told):
+        return f"chips of scene {scene} are in several"
     every, names = len(told) == len(found.labelled), set(told.values())
     if every and len(names) == 1:
         return f"all are called {names.pop()}"
@@ -104,8 +111,10 @@ def _lacking(told: dict[str, str], found: Proposal) -> str:
     return "too few are called train" if every else "not all are called so"
 
 
-def _is_part(name: str, key: str) -> bool:
-    return any(re.fullmatch(name, part, re.I) for part in re.split(r"[\W_]+", key))
+def _called_in(name: str) -> str | None:
+    """The split that a part of a name tells; what is called test in any part is for testing."""
+    parts = set(map(split_called, re.split(r"[\W_]+", name)))
+    return next((split for split in reversed(SPLIT_WORDS) if split in parts), None)
 
 
 def _ground(one: Seen) -> float:
@@ -119,9 +128,10 @@ def _is_complete(found: Proposal, place: list[str]) -> bool:
 
 
 def _places(found: Proposal, keys: list[str]) -> list[list[str]]:
-    """These footprints, those together that lie over each other: dates of one place, or tiles that overlap."""
+    """These footprints, those together that are of one scene or lie over each other: dates of one place, tiles that overlap."""
     shown = {key: min((it.files[key][0] for it in found.sensors if key in it.files), key=_ground) for key in keys}
-    member = {key: key for key in shown}
+    first: dict[str, str] = {}
+    member = {key: first.setdefault(found.scenes.get(key, key), key) for key in shown}
     by_west = sorted((one.degrees[0], one.degrees[2], key) for key, one in shown.items() if one.degrees)
     for i, (_, east, key) in enumerate(by_west):
         for west, _, other in by_west[i + 1 :]:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 from unicodedata import combining, normalize
 
+SPLIT_WORDS = {"train": r"train(ing)?", "validation": r"val(id|idation)?", "test": r"test(ing)?"}
+"""What splits are called, in tables and in parts of names, mostly of folders."""
+
 
 def words_of(path: str) -> list[str]:
     """A path's parts without its ending; a space parts nothing, since places are called so."""
@@ -41,3 +44,8 @@ def footprint_of(words: list[str]) -> str:
 def place_parts(words: Iterable[str]) -> set[str]:
     """What names of footprints consist of, if these words tell any."""
     return {part for word in words for part in footprint_of([word]).split("_")}
+
+
+def split_called(word: str) -> str | None:
+    """The split that is called so."""
+    return next((split for split, name in SPLIT_WORDS.items() if re.fullmatch(name, word, re.I)), None)
