@@ -80,8 +80,18 @@ def score(run: Run, settings: TrainingSettings, method: str, seed: int, scene: s
 
     def fit(method: str, out: Path, teacher: Path | None = None, combination: str | None = None) -> None:
         if not (out / "weights.safetensors").exists():
-            told = folder / "statistics.json"
-            train(Request(data, run.model, settings, method, seed, tiles, told, teacher, combination), out, None)
+            request = Request(
+                data=data,
+                model=run.model,
+                settings=settings,
+                method=method,
+                seed=seed,
+                tiles=tiles,
+                statistics=folder / "statistics.json",
+                teacher=teacher,
+                combination=combination,
+            )
+            train(request, out, None)
 
     def trained(method: str, teacher: Path | None) -> Path:
         out = models / method / str(seed)

@@ -82,16 +82,16 @@ def train(arguments: argparse.Namespace, settings: Settings) -> None:
     from dis2.training.train import train
 
     request = Request(
-        settings("data"),
-        settings("model"),
-        settings("training"),
-        arguments.method,
-        arguments.seed,
-        arguments.tiles,
-        arguments.statistics,
-        arguments.teacher,
-        arguments.combination,
-        arguments.origin,
+        data=settings("data"),
+        model=settings("model"),
+        settings=settings("training"),
+        method=arguments.method,
+        seed=arguments.seed,
+        tiles=arguments.tiles,
+        statistics=arguments.statistics,
+        teacher=arguments.teacher,
+        combination=arguments.combination,
+        origin=arguments.origin,
     )
     train(request, arguments.out, arguments.state)
 

@@ -67,9 +67,13 @@ class Proposal:
     test: Seen | None = None
     """Labels of the one place that are for testing, where those in `labels` are for training."""
     table: str = ""
-    """What tells the scenes and splits of footprints, where a table does."""
+    """the table that tells scenes or splits of footprints with labels, if one does"""
     scenes: dict[str, str] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
+    """of each of these its scene"""
+    splits: dict[str, str] = field(default_factory=dict)
+    """of each of these its split"""
+    parted: str = ""
+    """a scene that splits of the table part, which are not followed for that"""
 
     @property
     def pixels(self) -> bool:

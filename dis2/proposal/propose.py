@@ -56,7 +56,7 @@ def propose(folder: Path, out: Path, name: str | None) -> None:
         refused = _refused(part, out)
     print(f"{out}: {len(found.sensors)} sensors, {len(found.footprints)} footprints; {len(found.unused)} files not used")
     if why:
-        print(f"splits: {why}")
+        print(printable(f"splits: {why}"))
     for file, why in list(found.unused.items())[:SHOWN]:
         print(printable(f"not used: {file}: {why}"))
     sys.stderr.write("".join(f"dis2 init: {printable(line)} (the next step refuses that)\n" for line in refused))
@@ -109,7 +109,7 @@ def config_of(found: Proposal, folder: Path, name: str, splits: dict[str, str], 
         *(f"    {label}: {{values: [{value}]}}    # {told}" for label, value, told in classes),
         f"  ignore: [{', '.join(ignore)}]" + ("                         # colours" if colored else ""),
         *([] if "train" in splits.values() else blocks_of(found, splits)),
-        "  scenes:" + (f"                                 # {why}" if why else ""),
+        "  scenes:" + (printable(f"                                 # {why}") if why else ""),
         *(f"    {line}" for line in _scenes(found, splits)),
         "",
         "grid: pixels                              # no georeferencing: all rasters of a footprint share one pixel grid"
@@ -254,7 +254,15 @@ def _scenes(found: Proposal, splits: dict[str, str]) -> list[str]:
     for split, scene in sorted(chips, key=lambda it: SPLITS.index(it[0])):
         lines += [f"{_quoted(scene) if found.scenes else scene}:", f"  split: {split}", "  chips:"]
         lines += [f"    {_quoted(key)}: {{{_files_of(found, key)}}}" for key in chips[split, scene]]
-    return lines
+    return lines + [f"{_quoted(name)}: {{{_files_of(found, key)}}}" for key, name in _mapped(found, splits).items()]
+
+
+def _mapped(found: Proposal, splits: dict[str, str]) -> dict[str, str]:
+    """The names, as scenes, of footprints without labels, which are there to be mapped; of many chips the first."""
+    taken = {*splits.values(), *found.scenes.values()} if _are_chips(found, splits) else set()
+    unlabelled = [key for key in found.footprints if key not in found.labels.files]
+    some = unlabelled[:FEW] if taken else unlabelled
+    return {key: f"{key}_unlabelled" if key in taken else key for key in some}
 
 
 def _are_chips(found: Proposal, splits: dict[str, str]) -> bool:
@@ -263,14 +271,13 @@ def _are_chips(found: Proposal, splits: dict[str, str]) -> bool:
 
 def _shown(found: Proposal, splits: dict[str, str]) -> list[str]:
     """Places without labels are there to be mapped; one that tests is shown beside the first of them."""
-    unlabelled = [key for key in found.footprints if key not in found.labels.files]
-    if not unlabelled or _are_chips(found, splits):
+    mapped = list(_mapped(found, splits).values())[:SHOWN]
+    if not mapped:
         return []
-    tested = next((key for key, own in splits.items() if own == "test"), found.footprints[0])
+    if not _are_chips(found, splits):
+        mapped = [next((key for key, own in splits.items() if own == "test"), found.footprints[0]), *mapped]
     told = "what is mapped: add others, or list combinations of sensors"
-    return ["", "report:", f"  scenes:                                 # {told}"] + [
-        f"    {_quoted(key)}: []" for key in [tested, *unlabelled[:SHOWN]]
-    ]
+    return ["", "report:", f"  scenes:                                 # {told}"] + [f"    {_quoted(key)}: []" for key in mapped]
 
 
 def _head(split: str | None) -> str:

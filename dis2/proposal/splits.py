@@ -18,11 +18,8 @@ def splits_of(found: Proposal) -> tuple[dict[str, str], str]:
     """
     if found.test:
         return {}, ""
-    if found.told:
-        told, by = {key: found.told[key] for key in found.labelled}, f"as {found.table} tells"
-    else:
-        told, by = {key: split for key in found.labelled if (split := _called_in(key))}, "as names tell"
-    if (as_told := _as_told(found, told, by))[0]:
+    told = found.splits or {key: split for key in found.labelled if (split := _called_in(key))}
+    if (as_told := _as_told(found, told))[0]:
         return as_told
     tests = _called(found, told, "test")
     others = [key for key in found.labelled if key not in tests]
@@ -69,20 +66,21 @@ def _dealt(found: Proposal, keys: list[str], parts: tuple[str, ...]) -> tuple[di
     """Whole places of these footprints, of which the last ones are held out for each part, and how that is done."""
     places = _places(found, keys)
     complete = [place for place in places if _is_complete(found, place)]
-    if len(complete) <= len(parts) or len(places) < len(parts) + 2:
+    if len(complete) <= len(parts) or len(places) < len(parts) + (1 if found.scenes else 2):
         return {}, "dealt by blocks"
     held = max(1, min(round(len(places) / 5), (len(complete) - 1) // len(parts)))
     turns = [part for part in parts for _ in range(held)]
     held_out = {key: part for part, place in zip(turns, reversed(complete), strict=False) for key in place}
     how = "split by their order, as neighbours often continue each other" if found.pixels else "split by place"
     if found.scenes:
-        how = f"split by scene, which {found.table} tells"
+        parted = f"; its splits part scene {found.parted}, so they are not followed" if found.parted else ""
+        how = f"split by scene, which {found.table} tells{parted}"
     return {key: held_out.get(key, "train") for key in keys}, how
 
 
-def _as_told(found: Proposal, told: dict[str, str], by: str) -> tuple[dict[str, str], str]:
+def _as_told(found: Proposal, told: dict[str, str]) -> tuple[dict[str, str], str]:
     """What is told, if it is of all with labels: a part that is missing is taken from training, or what validates tests."""
-    why = f"split {by}"
+    why = f"split as {found.table} tells" if found.splits else "split as names tell"
     if len(told) < len(found.labelled) or in_several(found.scenes, told) or not {"train"} < set(told.values()):
         return {}, ""
     if "test" not in told.values():
@@ -96,6 +94,8 @@ def _as_told(found: Proposal, told: dict[str, str], by: str) -> tuple[dict[str, 
             return {}, ""
         told = told | {key: "validation" for place in places[-held:] for key in place}
         why += ", and part of training validates"
+    if over := next((place for place in _places(found, found.labelled) if len({told[key] for key in place}) > 1), None):
+        why += f"; {' and '.join(over[:2])} lie over each other, which flatters scores"
     return told, why
 
 

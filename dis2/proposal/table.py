@@ -4,77 +4,168 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
 from dis2.proposal.grouping import Proposal
 from dis2.proposal.words import footprint_of, plain, split_called, words_of
 
+CHIP = re.compile(r"(chip|tile|patch|image|img|file|raster|footprint|sample)s?(_?(id|name|path))?|name|path|filename", re.I)
 SCENE = re.compile(r"(scene|place|site|event|region|city|town|aoi|roi|location)(_?(id|name|nr|no))?", re.I)
-"""A column that may tell of which scene a chip is."""
+SPLIT = re.compile(r"split|set|subset|part|partition|usage|phase", re.I)
+"""What columns are mostly called that tell a chip, its scene, its split."""
+ROWS, TIMES = 10_000, 100
+"""A table of more rows, and of so many times the footprints, is of something else."""
+ENOUGH, SHARE = 3, 0.75
+"""So many scenes can be dealt to three splits; more scenes for each chip would be names of the chips."""
 
-Row = dict[str, str]
+Columns = dict[str, dict[str, str]]
+"""Of each column the value of each footprint with labels, where all its rows agree."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table tells of the footprints with labels."""
+
+    path: str
+    scenes: dict[str, str]
+    splits: dict[str, str]
+    parted: str = ""
+    """a scene that its splits part"""
+
+    @property
+    def fitness(self) -> tuple[bool, bool]:
+        return bool(self.splits), bool(self.scenes)
 
 
 def with_table(found: Proposal, folder: Path) -> Proposal:
-    """What was found, with what the first table that names all footprints with labels tells of them."""
-    for path in [path for path in found.unused if path.lower().endswith(".csv")]:
-        rows = _rows(folder / path)
-        named = _by_footprint(found, rows)
-        if not named:
-            continue
-        scenes, splits = _scenes(named), _splits(named)
-        if crossing := in_several(scenes, splits):
-            why = f"scene {crossing} is in several splits by it: chips of one scene may not be"
-            return replace(found, unused=found.unused | {path: why})
-        if scenes or splits:
-            rest = {name: why for name, why in found.unused.items() if name != path}
-            return replace(found, unused=rest, table=path, scenes=scenes, told=splits)
-    return found
+    """What was found, with what the table that tells most says of its footprints."""
+    names = _names(found)
+    paths = [path for path in found.unused if path.lower().endswith(".csv")]
+    tables = [_told(path, columns) for path in paths if (columns := _columns(found, names, _rows(folder / path, found)))]
+    best = max(tables, key=lambda it: it.fitness, default=None)
+    if best is None or not any(best.fitness):
+        return found
+    unused = {path: why for path, why in found.unused.items() if path != best.path}
+    return replace(found, unused=unused, table=best.path, scenes=best.scenes, splits=best.splits, parted=best.parted)
 
 
-def _rows(path: Path) -> list[Row]:
-    """The rows of a table; of one that cannot be read, none."""
+def in_several(groups: Mapping[str, str], splits: Mapping[str, str]) -> str | None:
+    """A group of which some members are in one split, others in another."""
+    pairs = {(group, splits[name]) for name, group in groups.items() if name in splits}
+    several = [group for group, _ in pairs]
+    return next((group for group in sorted(several) if several.count(group) > 1), None)
+
+
+def _names(found: Proposal) -> dict[str, str]:
+    """The footprint that a path, a file's name or its stem is of, where it is of one."""
+    said: dict[str, set[str]] = {}
+    for group in (*found.sensors, found.labels):
+        for key, one in group.placed:
+            path = PurePosixPath(one.path)
+            for name in (str(path), path.name, path.stem):
+                said.setdefault(name, set()).add(key)
+    return {name: min(keys) for name, keys in said.items() if len(keys) == 1}
+
+
+def _rows(path: Path, found: Proposal) -> list[dict[str, str]]:
+    """The rows of a table; of what cannot be read, or is far too long to be of these footprints, none."""
+    most = max(ROWS, TIMES * len(found.footprints))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return [
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            delimiter = max(",;\t|", key=first.count)
+            reader = csv.DictReader(stream, restval="", skipinitialspace=True, delimiter=delimiter)
+            rows = [
                 {key.strip(): value.strip() for key, value in row.items() if isinstance(key, str) and isinstance(value, str)}
-                for row in csv.DictReader(stream, skipinitialspace=True)
+                for row in islice(reader, most + 1)
             ]
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except (OSError, csv.Error):
         return []
+    return rows if len(rows) <= most else []
 
 
-def _by_footprint(found: Proposal, rows: list[Row]) -> dict[str, Row]:
-    """The row of each footprint, by the column that names every one with labels once; what has no raster is left out."""
+def _columns(found: Proposal, names: Mapping[str, str], rows: list[dict[str, str]]) -> Columns:
+    """What the rows of each footprint say, which are found by the column that names them best; if none does, nothing.
+
+    The names of files name best. What is like the numbers of footprints may be the numbers of rows, so it names them only if it
+    names nothing else; between columns that name them otherwise, what they are called decides.
+    """
+    keys, wanted = set(found.footprints), set(found.labelled)
+    exact: dict[str, list[str | None]] = {}
+    loose: dict[str, list[str | None]] = {}
     for column in rows[0] if rows else ():
-        names = [footprint_of(words_of(row.get(column, ""))) for row in rows]
-        if len(set(names)) == len(names) and set(found.labelled) <= set(names):
-            known = set(found.footprints)
-            return {name: row | {column: ""} for name, row in zip(names, rows, strict=True) if name in known}
+        cells = [row.get(column, "") for row in rows]
+        named = [names.get(cell) or names.get(PurePosixPath(cell).stem) for cell in cells]
+        if wanted <= set(named):
+            exact[column] = named
+        like = [footprint_of(words_of(cell)) if cell else "" for cell in cells]
+        if wanted <= set(like) <= keys:
+            loose[column] = list(like)
+    for found_by in (exact, loose):
+        called = {column: named for column, named in found_by.items() if CHIP.fullmatch(column)} or found_by
+        if len({tuple(map(str, named)) for named in called.values()}) == 1:
+            column, named = next(iter(called.items()))
+            return _agreed(rows, named, wanted, but=column)
+        if called:
+            break
     return {}
 
 
-def _scenes(named: dict[str, Row]) -> dict[str, str]:
-    """The scene of each footprint, if a column that is called so has one for each."""
-    for column in next(iter(named.values())):
-        values = {row.get(column, "") for row in named.values()}
-        if SCENE.fullmatch(column) and "" not in values and 1 < len(values) == len(set(map(plain, values))):
-            return {name: plain(row[column]) for name, row in named.items()}
-    return {}
+def _agreed(rows: list[dict[str, str]], named: list[str | None], wanted: set[str], but: str) -> Columns:
+    said: dict[str, dict[str, set[str]]] = {}
+    for row, key in zip(rows, named, strict=True):
+        for column, value in row.items() if key in wanted else ():
+            said.setdefault(column, {}).setdefault(str(key), set()).add(value)
+    return {
+        column: {key: min(values) for key, values in cells.items()}
+        for column, cells in said.items()
+        if column != but and all(len(values) == 1 and "" not in values for values in cells.values())
+    }
 
 
-def _splits(named: dict[str, Row]) -> dict[str, str]:
-    """The split of each footprint, if a column has nothing but the names of splits."""
-    for column in next(iter(named.values())):
-        told = {name: split_called(row.get(column, "")) for name, row in named.items()}
-        if None not in told.values():
-            return {name: split for name, split in told.items() if split}
-    return {}
+def _told(path: str, columns: Columns) -> Table:
+    """Scenes and splits by what the columns are called and hold; splits that part all scenes are left for whole scenes."""
+    splits = next(iter(_sorted(_splits(columns), SPLIT)), {})
+    scenes = _sorted(_scenes(columns), re.compile("scene.*", re.I))
+    whole = [it for it in scenes if not in_several(it, splits)]
+    if splits and whole:
+        return Table(path, whole[0], splits)
+    dealt = next((it for it in scenes if len(set(it.values())) >= ENOUGH), {})
+    if splits and dealt:
+        return Table(path, dealt, {}, in_several(dealt, splits) or "")
+    return Table(path, dealt, splits)
 
 
-def in_several(scenes: dict[str, str], splits: dict[str, str]) -> str | None:
-    """A scene of which some footprints are in one split, others in another."""
-    pairs = {(scene, splits[name]) for name, scene in scenes.items() if name in splits}
-    several = [scene for scene, _ in pairs]
-    return next((scene for scene in sorted(several) if several.count(scene) > 1), None)
+def _sorted(columns: Columns, called: re.Pattern[str]) -> list[dict[str, str]]:
+    """First those that are called so, and of these those with most values."""
+    return [columns[name] for name in sorted(columns, key=lambda it: (not called.fullmatch(it), -len(set(columns[it].values()))))]
+
+
+def _scenes(columns: Columns) -> Columns:
+    """The columns that may tell scenes: fewer than there are footprints, in names of their own."""
+    found = {name: cells for name, cells in columns.items() if SCENE.fullmatch(name)}
+    few = {name: cells for name, cells in found.items() if 1 < len(set(cells.values())) <= SHARE * len(cells)}
+    return {name: {key: _named(cells.values())[value] for key, value in cells.items()} for name, cells in few.items()}
+
+
+def _named(values: Iterable[str]) -> dict[str, str]:
+    """Names of letters and digits for values; numbers where two would have the same."""
+    every = list(dict.fromkeys(values))
+    short = {value: plain(value) for value in every}
+    if len(set(short.values())) == len(every):
+        return short
+    return {value: f"scene_{number}" for number, value in enumerate(every)}
+
+
+def _splits(columns: Columns) -> Columns:
+    """The columns of which each value is the name of a split, train and others."""
+    called = {name: {key: split_called(value) for key, value in cells.items()} for name, cells in columns.items()}
+    return {
+        name: {key: str(split) for key, split in cells.items()}
+        for name, cells in called.items()
+        if None not in cells.values() and {"train"} < set(cells.values())
+    }

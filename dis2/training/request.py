@@ -22,7 +22,7 @@ from dis2.training.photometric import Speckle
 from dis2.training.unseen import check_unseen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A training as it is asked for: sections of the config, a method, and the files that it reads."""
 
@@ -49,12 +49,14 @@ class Checked:
     data: Data
     """with the sensors that are trained with"""
     model: ModelSettings
+    """for the size of tile that is trained with, where a method has one size"""
     told: dict[str, Any]
     """the statistics of the training pixels, of these sensors"""
     speckle: Speckle
     guide: Model | None
     """the teacher as it was trained"""
     origin: Path | None
+    """the folder of this very method or specialist"""
     before: Model | None
     """the origin as it was trained"""
 

@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 import yaml
+from affine import Affine
 
 from dis2.config.run import read_run
 from dis2.models.registry import METHODS
+from dis2.proposal import table
 from dis2.proposal.grouping import sorted_out
 from dis2.proposal.propose import propose
 from dis2.proposal.splits import splits_of
-from dis2.proposal.table import with_table
+from dis2.proposal.table import in_several, with_table
+from dis2.proposal.words import plain
 from dis2.raster.survey import survey
-from tests.made import raster
+from tests.made import PLACE, UTM, raster
 from tests.proposal.made import image, land
 
 NAMES = [f"{number:03}" for number in range(12)]
@@ -19,14 +22,18 @@ SCENES = {name: f"place {'abcdef'[number // 2]}" for number, name in enumerate(N
 SPLITS = {"a": "train", "b": "train", "c": "train", "d": "val", "e": "Test", "f": "train"}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Twelve chips of two sensors without georeferencing, their names alone telling no scene."""
-    found = tmp_path / "in"
+def chips(folder, called, at=None, crs=None):
+    """Two sensors and labels of twelve chips."""
     for name in NAMES:
         for kind, values in (("radar", image(2)), ("eye", image(3)), ("labels", land(np.random.default_rng(0)))):
-            raster(found / kind / f"{name}.tif", values, None, crs=None)
-    return found
+            raster(folder / called(name, kind), values, at and at(name), crs=crs)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Chips without georeferencing, their names alone telling no scene."""
+    return chips(tmp_path / "in", lambda name, kind: f"{kind}/{name}.tif")
 
 
 def write(folder, header, row, names=NAMES, file="tiles.csv"):
@@ -74,40 +81,124 @@ def test_splits_alone_are_followed(folder):
     assert list(splits.values()) == ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
 
 
+@pytest.mark.parametrize("cell", ["in/{}", "radar/{}.tif", "{}.tif", "{}"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_chips_are_known_by_their_files_and_not_by_the_numbers_of_rows(folder, cell, mark):
+    lines = [(str(i), cell.format(name), SCENES[name]) for i, name in enumerate(reversed(NAMES))]
+    (folder / "TILES.CSV").write_text("\n".join(map(mark.join, [("", "path", "scene"), *lines])) + "\n", encoding="utf-8-sig")
+    assert told_of(folder)[0].scenes == {str(int(name)): plain(scene) for name, scene in SCENES.items()}
+
+
+def test_files_of_which_all_are_called_alike_are_known_by_their_names(tmp_path):
+    chips(tmp_path, lambda name, kind: f"{kind}/tile_{name}.tif")
+    write(tmp_path, "n,tile,scene", lambda name: f"{11 - int(name)},tile_{name},{SCENES[name]}")
+    assert told_of(tmp_path)[0].scenes == {str(int(name)): plain(scene) for name, scene in SCENES.items()}
+
+
+def test_numbers_that_two_columns_give_chips_otherwise_name_none(folder):
+    write(folder, "a,b,scene", lambda name: f"{int(name)},{11 - int(name)},{SCENES[name]}")
+    assert "tiles.csv" in told_of(folder)[0].unused
+    write(folder, "a,chip,scene", lambda name: f"{11 - int(name)},{int(name)},{SCENES[name]}")
+    assert told_of(folder)[0].scenes["0"] == "place_a"
+
+
+def test_rows_of_one_chip_that_agree_tell_as_one(folder):
+    write(folder, "chip,scene,file", lambda name: f"{name},{SCENES[name]},x", [*NAMES, *NAMES])
+    assert told_of(folder)[0].scenes["3"] == "place_b"
+    write(folder, "chip,scene", lambda name: f"{name},{SCENES[name]}", NAMES)
+    with (folder / "tiles.csv").open("a") as file:
+        file.write("003,elsewhere\n")
+    assert not told_of(folder)[0].scenes
+
+
 @pytest.mark.parametrize(
     ("header", "row", "names"),
     [
         ("chip,scene,split", lambda name: f"{name},{SCENES[name]},train", NAMES[:-1]),
-        ("chip,scene,split", lambda name: f"{name},{SCENES[name]},train", [*NAMES, NAMES[0]]),
         ("chip,split", lambda name: f"{name},{'train' if name < '006' else 'who knows'}", NAMES),
+        ("chip,split", lambda name: f"{name},train", NAMES),
         ("chip,scene", lambda name: f"{name},{'a' if name < '006' else ''}", NAMES),
         ("chip,scene", lambda name: f"{name},all", NAMES),
+        ("chip,scene", lambda name: f"{name},{'east' if name < '006' else 'west'}", NAMES),
+        ("chip,scene", lambda name: f"{name},scene {name}", NAMES),
         ("", lambda name: "", NAMES),
     ],
 )
-def test_a_table_that_does_not_tell_of_every_chip_once_is_not_used(folder, header, row, names):
+def test_a_table_that_tells_nothing_of_some_chips_or_parts_nothing_is_not_used(folder, header, row, names):
     write(folder, header, row, names)
     found, _, why = told_of(folder)
-    assert "a table: if it says which chips" in found.unused["tiles.csv"] and "tiles.csv" not in why
+    assert "a table: if it says which chips" in found.unused["tiles.csv"] and why.startswith("split by their order")
 
 
-def test_what_is_no_table_is_not_used(folder):
+def test_what_is_no_table_or_is_far_too_long_is_not_used(folder, monkeypatch):
     (folder / "tiles.csv").write_bytes(b"\xff\xfe\x00chip")
+    assert "tiles.csv" in told_of(folder)[0].unused
+    write(folder, "chip,scene", lambda name: f"{name},{SCENES[name]}")
+    monkeypatch.setattr(table, "ROWS", 11)
+    monkeypatch.setattr(table, "TIMES", 0)
     assert "tiles.csv" in told_of(folder)[0].unused
 
 
-def test_a_scene_in_two_splits_is_told_and_the_table_not_followed(folder):
+def test_splits_that_part_scenes_are_left_for_whole_scenes_and_that_is_told(folder):
     write(folder, "chip,scene,split", lambda name: f"{name},{SCENES[name]},{'train' if name < '003' else 'test'}")
+    found, splits, why = told_of(folder)
+    assert why == "split by scene, which tiles.csv tells; its splits part scene place_b, so they are not followed"
+    assert set(splits.values()) == {"train", "validation", "test"} and in_several(found.scenes, splits) is None
+
+
+def test_of_several_columns_those_are_taken_that_fit_together(folder):
+    parts = {name: {"d": "val", "e": "test"}.get(SCENES[name][-1], "train") for name in NAMES}
+    write(folder, "chip,source,region,site,split", lambda name: f"{name},train,{int(name) % 3},{SCENES[name]},{parts[name]}")
+    write(folder, "chip,region", lambda name: f"{name},{int(name) % 3}", file="a.csv")
     found, _, why = told_of(folder)
-    assert found.unused["tiles.csv"].startswith("scene place_b is in several splits by it") and "tiles.csv" not in why
+    assert why == "split as tiles.csv tells" and list(found.unused) == ["a.csv"]
+    assert found.scenes["11"] == "place_f" and found.splits["9"] == "test"
+
+
+def test_a_column_of_one_split_leaves_what_folders_tell(tmp_path):
+    chips(tmp_path, lambda name, kind: f"{'test' if name > '008' else 'train'}/{kind}/{name}.tif")
+    write(tmp_path, "chip,origin", lambda name: f"{name},training")
+    _, splits, why = told_of(tmp_path)
+    assert why == "split as names tell, and part of training validates" and splits["test_9"] == "test"
+
+
+def test_scenes_in_another_script_are_numbered(folder):
+    write(folder, "chip,scene", lambda name: f"{name},{['京都府', '大阪府', '奈良県'][int(name) % 3]}")
+    found, splits, _ = told_of(folder)
+    assert found.scenes["4"] == "scene_1" and splits["4"] == splits["1"] != splits["2"]
+
+
+def test_chips_without_labels_are_scenes_to_be_mapped(folder, tmp_path):
+    for name in NAMES[:2]:
+        (folder / f"labels/{name}.tif").unlink()
+    (folder / "labels/011.tif").unlink()
+    write(folder, "chip,scene", lambda name: f"{name},{'1' if name in ('002', '004') else SCENES[name] if name != '011' else ''}")
+    propose(folder, tmp_path / "mine.yaml", None)
+    said = yaml.safe_load((tmp_path / "mine.yaml").read_text())
+    alone = {name: one for name, one in said["data"]["scenes"].items() if "chips" not in one}
+    assert list(alone) == ["0", "1_unlabelled", "11"] == list(said["report"]["scenes"])
+    assert "labels" not in alone["0"] and "split" not in alone["0"]
+    read_run([tmp_path / "mine.yaml"], METHODS)
+
+
+def test_the_name_of_a_table_is_told_in_one_line(folder, tmp_path):
+    write(folder, "chip,scene", lambda name: f"{name},{SCENES[name]}", file="a\nb: [.csv")
+    propose(folder, tmp_path / "mine.yaml", None)
+    read_run([tmp_path / "mine.yaml"], METHODS)
+
+
+def test_places_with_a_grid_are_split_by_scene(tmp_path):
+    east = {name: PLACE @ Affine.translation(500 * number, 0) for number, name in enumerate(NAMES)}
+    chips(tmp_path / "in", lambda name, kind: f"{kind}/{name}.tif", at=east.get, crs=UTM)
+    write(tmp_path / "in", "name,city", lambda name: f"{name},{SCENES[name]}")
+    propose(tmp_path / "in", tmp_path / "mine.yaml", None)
+    data = read_run([tmp_path / "mine.yaml"], METHODS).data
+    assert (data.scenes_of("validation"), data.scenes_of("test")) == (("8", "9"), ("10", "11"))
 
 
 def test_names_that_part_scenes_are_not_followed(tmp_path):
-    for name in NAMES:
-        part = "test" if name in ("001", "011") else "train"
-        for kind, values in (("radar", image(2)), ("eye", image(3)), ("labels", land(np.random.default_rng(0)))):
-            raster(tmp_path / part / kind / f"{name}.tif", values, None, crs=None)
-    write(tmp_path, "chip,scene", lambda name: f"{'test' if name in ('001', '011') else 'train'}_{name},{SCENES[name]}")
+    chips(tmp_path, lambda name, kind: f"{'test' if name in ('001', '011') else 'train'}/{kind}/{name}.tif")
+    write(tmp_path, "chip,scene", lambda name: f"{name},{SCENES[name]}")
     found, splits, why = told_of(tmp_path)
     assert found.scenes and "chips of scene place_a are in several" in why
     assert sorted(name for name, split in splits.items() if split == "test") == ["test_1", "test_11", "train_0", "train_10"]

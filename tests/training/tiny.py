@@ -125,8 +125,18 @@ def trained(
     **changes,
 ) -> Path:
     """The folder of a model that was trained on the tiles."""
-    wanted = changes.pop("data", data()), changes.pop("model", MODEL), settings(**changes)
-    request = Request(*wanted, method, seed, tiles, tiles / "statistics.json", teacher, combination, origin)
+    request = Request(
+        data=changes.pop("data", data()),
+        model=changes.pop("model", MODEL),
+        settings=settings(**changes),
+        method=method,
+        seed=seed,
+        tiles=tiles,
+        statistics=tiles / "statistics.json",
+        teacher=teacher,
+        combination=combination,
+        origin=origin,
+    )
     train(request, out, state)
     return out
 
