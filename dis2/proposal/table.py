@@ -99,7 +99,7 @@ def _columns(found: Proposal, names: Mapping[str, str], rows: list[dict[str, str
     loose: dict[str, list[str | None]] = {}
     for column in rows[0] if rows else ():
         cells = [row.get(column, "") for row in rows]
-        named = [names.get(cell) or names.get(PurePosixPath(cell).stem) for cell in cells]
+        named = [names.get(cell) or names.get(PurePosixPath(cell.replace("\\", "/")).stem) for cell in cells]
         if wanted <= set(named):
             exact[column] = named
         like = [footprint_of(words_of(cell)) if cell else "" for cell in cells]

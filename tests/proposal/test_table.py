@@ -81,7 +81,7 @@ def test_splits_alone_are_followed(folder):
     assert list(splits.values()) == ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
 
 
-@pytest.mark.parametrize("cell", ["in/{}", "radar/{}.tif", "{}.tif", "{}"])
+@pytest.mark.parametrize("cell", ["in/{}", r"C:\in\{}.tif", "radar/{}.tif", "{}.tif", "{}"])
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_chips_are_known_by_their_files_and_not_by_the_numbers_of_rows(folder, cell, mark):
     lines = [(str(i), cell.format(name), SCENES[name]) for i, name in enumerate(reversed(NAMES))]
