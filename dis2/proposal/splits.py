@@ -95,7 +95,8 @@ def _as_told(found: Proposal, told: dict[str, str]) -> tuple[dict[str, str], str
         told = told | {key: "validation" for place in places[-held:] for key in place}
         why += ", and part of training validates"
     if over := next((place for place in _places(found, found.labelled) if len({told[key] for key in place}) > 1), None):
-        why += f"; {' and '.join(over[:2])} lie over each other, which flatters scores"
+        other = next(key for key in over if told[key] != told[over[0]])
+        why += f"; {over[0]} and {other} are of one place, which flatters scores"
     return told, why
 
 

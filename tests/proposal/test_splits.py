@@ -95,6 +95,13 @@ def test_what_lies_over_a_test_does_not_train(tmp_path):
     assert list(found.values()).count("train") == 3
 
 
+def test_splits_that_names_tell_of_one_place_are_followed_and_that_is_said(tmp_path):
+    names = {"train/0": 0, "train/1": 500, "train/2": 1000, "val/0": 1500, "test/0": 505}
+    splits, why = splits_of(found_in(tmp_path, names))
+    assert splits["test_0"] == "test" and splits["train_1"] == "train"
+    assert why == "split as names tell; test_0 and train_1 are of one place, which flatters scores"
+
+
 def test_neighbours_touch_and_are_places_of_their_own(tmp_path):
     names = {f"n_{place}": 62 * place for place in range(6)}
     splits, _ = splits_of(found_in(tmp_path, names))
