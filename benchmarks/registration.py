@@ -39,6 +39,7 @@ from dis2.raster.scene import open_sensor, scene_grid
 from dis2.raster.simulate import generator, look_multispectral, simulate
 
 SIZE, MARGIN, LARGEST = 512, 64, 8.0
+DATA = Path(os.environ.get("DIS2_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 class Pair(NamedTuple):
@@ -230,8 +231,7 @@ def summary(errors: NDArray) -> str:
 
 def data_folder() -> Path | None:
     """Where Zion's rasters are, if they are."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("DIS2_DATA", beside)) / "zion"
+    folder = DATA / "zion"
     return folder if (folder / "landsat8_b4.tif").exists() else None
 
 

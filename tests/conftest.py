@@ -11,6 +11,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 @pytest.fixture(autouse=True)
+def no_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of tests start from their own folders, wherever somebody's data are; tests of real data know it from before."""
+    monkeypatch.delenv("DIS2_DATA", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def everything_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a config allows in one test is forgotten before the next."""
     for name in ("DIS2_ALLOWED_RASTERS", "CPL_VSIL_CURL_ALLOWED_FILENAME"):
