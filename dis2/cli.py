@@ -370,7 +370,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return arguments.function(arguments, Settings(arguments)) or 0
     except UserError as error:
-        told = "".join(f"dis2 {arguments.stage}: {line}\n" for line in str(error).splitlines())
+        told = "".join(f"dis2 {arguments.stage}: {line}\n" for line in error.lines)
         sys.stderr.write(told)  # at once: other stages may write there too
         return 2
     except KeyboardInterrupt:

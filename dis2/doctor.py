@@ -174,7 +174,7 @@ def settings(config: Path) -> Iterator[Finding]:
         run = read_run([config], METHODS)
         Plan(run, ()).check_files([str(config)])
     except UserError as error:
-        for line in str(error).splitlines():
+        for line in error.lines:
             yield Finding("config", line, Grade.FAILURE)
         return
     yield Finding("config", f"{config}: {len(run.data.scenes)} scenes, {len(run.data.sensors)} sensors, {', '.join(run.methods)}")

@@ -5,7 +5,18 @@ from typing import TypeVar
 
 
 class UserError(Exception):
-    """Shown as one line without a traceback; the command line then exits with 2."""
+    """Shown without a traceback, a line for each fault, whatever the names of files are; the command line then exits with 2."""
+
+    def __init__(self, *faults: str):
+        super().__init__(*map(printable, faults))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each fault."""
+        return self.args
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 Fault = TypeVar("Fault")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import Field, field_validator, model_validator
 
 from dis2.config.base import FilesBySensor, Section, SplitName, checked_name
-from dis2.errors import UserError, printable
+from dis2.errors import UserError
 
 HOLE = re.compile(r"\{(\w+)(?::(\d+))?\}")
 """`{scene}`, or `{scene:02}` for a name whose numbers have two digits at least."""
@@ -238,7 +238,7 @@ def _with_names(found: Collection[Mapping[str, str]]) -> list[str]:
         except ValueError as error:
             files = [chips[chip] for chips in found if chip in chips]
             if len(files) >= min(2, len(found)):
-                raise UserError(printable(f"{files[0]}: {error}; rename or remove it")) from None
+                raise UserError(f"{files[0]}: {error}; rename or remove it") from None
     return every
 
 

@@ -106,7 +106,7 @@ class Plan:
         if faults and self.data.source:
             faults.append(f"the data: {self.data.source}")
         if faults:
-            raise UserError("\n".join(f"{told}: {fault}" for fault in faults))
+            raise UserError(*(f"{told}: {fault}" for fault in faults))
 
     def simulated(self) -> dict[tuple[str, ...], list[str]]:
         """The scenes to simulate by the sensors that they have."""

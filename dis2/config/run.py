@@ -36,7 +36,7 @@ from dis2.config.preparation import Preparation
 from dis2.config.report import ReportSettings
 from dis2.config.simulate import Simulate
 from dis2.config.training import TrainingSettings
-from dis2.errors import UserError, printable
+from dis2.errors import UserError
 
 RESULTS = Path("results")
 Seed = Annotated[int, Field(ge=0, lt=MOST_SEEDS)]
@@ -230,7 +230,7 @@ def _listed(raw: Mapping[str, Any], file: str) -> tuple[Mapping[str, Any], dict[
     try:
         made = scenes_of(Listing.model_validate(data["listing"]), Path(_root(raw.get("data_root"))))
     except ValidationError as error:
-        raise UserError("\n".join(faults(error, file, ("data", "listing")))) from None
+        raise UserError(*faults(error, file, ("data", "listing"))) from None
     except UserError as error:
         source = f" The data: {data['source']}" if data.get("source") else ""
         raise UserError(f"{file}: data.listing: {error}.{source}" if source else f"{file}: data.listing: {error}") from None
@@ -267,7 +267,7 @@ def read_run(files: Iterable[Path], known_methods: Mapping[str, Any], merged: Ma
         told, places = _listed(merged if merged is not None else raw, name)
         run = Run.model_validate(dict(told), context={"methods": known_methods})
     except ValidationError as error:
-        raise UserError("\n".join(faults(error, name))) from None
+        raise UserError(*faults(error, name)) from None
     run._places = places
     return run.rooted()
 
@@ -311,7 +311,7 @@ def section(name: str, value: Any) -> Any:
         field = Run.model_fields[name]
         return TypeAdapter[Any](Annotated[field.annotation, field]).validate_python(value)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise UserError("\n".join(faults(error, "--settings", (name,)))) from None
+        raise UserError(*faults(error, "--settings", (name,))) from None
 
 
 def schema() -> str:
@@ -323,8 +323,7 @@ def faults(error: ValidationError, file: str, prefix: tuple[str, ...] = ()) -> l
     """One line per fault: file, key path, what is wrong, what is allowed, the nearest valid key."""
     found = error.errors()
     inner = {one["loc"][:end] for one in found for end in range(len(one["loc"]))}
-    told = [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
-    return [printable(line) for line in told]
+    return [_fault(dict(one), file, prefix) for one in found if not (one["type"] == "too_short" and one["loc"] in inner)]
 
 
 def _fault(one: dict[str, Any], file: str, prefix: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp
 
 from dis2.config.data import IGNORE, Data, Sensor, on_network
 from dis2.config.grid import GridSettings
-from dis2.errors import UserError, first_of
+from dis2.errors import UserError, first_of, printable
 from dis2.files import on_disk, write_json
 from dis2.progress import track
 from dis2.raster.grid import Grid, Window, blocks, metres_of
@@ -53,8 +53,8 @@ def check(data: Data, settings: GridSettings, scene: str, out: Path, skip: bool 
     told = first_of(found, "faults")
     if told and not skip:
         told += [f"the data: {source}" for source in _sources(data, scene)]
-        raise UserError("\n".join(f"scene {scene}: {fault}" for fault in told))
-    sys.stderr.write("".join(f"dis2 check: scene {scene}: {fault} (the scene is skipped)\n" for fault in told))
+        raise UserError(*(f"scene {scene}: {fault}" for fault in told))
+    sys.stderr.write("".join(f"dis2 check: scene {scene}: {printable(fault)} (the scene is skipped)\n" for fault in told))
     write_json(out, {"scene": scene, "faults": found, "rasters": seen})
 
 

@@ -78,7 +78,7 @@ def check(paths: Iterable[Path]) -> None:
             print(f"{path}: whole, {len(told)} files fit the manifest")
         wrong += found
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise UserError(*wrong)
 
 
 def digests(path: Path) -> dict[str, str]:

@@ -38,15 +38,16 @@ def started(devices: int) -> Fabric:
 
 def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
     """What each process makes, the others only when the first one has; what keeps that from it ends all, and is told once."""
-    told, made = "", None
+    told: tuple[str, ...] = ()
+    made = None
     with fabric.rank_zero_first():  # however long that takes: a broadcast is not waited for so long
         if fabric.is_global_zero:
             try:
                 made = make()
             except UserError as error:
-                told = str(error)
+                told = error.lines
     if told := fabric.broadcast(told):
-        raise UserError(told) if fabric.is_global_zero else SystemExit(0)  # in silence: else the first one is killed for it
+        raise UserError(*told) if fabric.is_global_zero else SystemExit(0)  # in silence: else the first one is killed for it
     return make() if made is None else made
 
 
