@@ -147,8 +147,10 @@ class Plan:
         if method not in self.from_teacher:
             weights = training.weights.without(*DISTILLATION_TERMS)
             training = training.without("unlabelled").model_copy(update={"weights": weights})
+        if method in ("teacher", *self.specialists):
+            training = training.without("views", "even_views")
         if method == "teacher":
-            training = training.without("student_steps", "even_views")
+            training = training.without("student_steps")
         return self._told(data=self._scenes_of("train", "validation"), model=model, training=training)
 
     def indifferent_settings(self) -> str:

@@ -68,11 +68,16 @@ class TrainingSettings(Section):
         0, ge=0, description="processes that read tiles from stores or disk (0: the training's own; changes no result)"
     )
     aligned: bool = Field(False, description="tiles begin on multiples of 128 pixels: fewer places, but less to read")
+    views: int = Field(
+        3,
+        ge=3,
+        description="combinations that a step shows each tile with: all sensors, one alone, others (7: each of three sensors)",
+    )
     even_views: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="share of third views that is drawn evenly; the rest goes to combinations that validate worse",
+        description="share of the other views that is drawn evenly; the rest goes to combinations that validate worse",
     )
     balance: float = Field(0.5, ge=0, le=1, description="rare classes weigh more, by this power of their rarity (0: all alike)")
     zoom: float = Field(

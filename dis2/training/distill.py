@@ -27,7 +27,7 @@ CELLS = 16
 
 
 class Objective(plain.Objective):
-    """Segmentation of three views, and every term of disentanglement learning with knowledge distillation."""
+    """Segmentation of the student's views, and every term of disentanglement learning with knowledge distillation."""
 
     learns_unlabelled = True
 

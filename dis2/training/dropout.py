@@ -1,4 +1,4 @@
-"""Sensor dropout: three random availabilities of each batch, as many views as the student sees."""
+"""Sensor dropout: random availabilities of each batch, as many views as the student sees."""
 
 import numpy as np
 
@@ -6,11 +6,9 @@ from dis2.training import objective
 from dis2.training.objective import Batch
 from dis2.training.views import dropped_views
 
-VIEWS = 3
-
 
 class Objective(objective.Objective):
     """Plain segmentation with sensors taken away at random."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return dropped_views(batch.there, VIEWS, batch.draws)
+        return dropped_views(batch.there, batch.views, batch.draws)

@@ -220,7 +220,8 @@ class Loop:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         images = photometric(images, self.settings.strength, self.speckle, self.statistics, generators)
         rng, draws = np.random.default_rng([self.seed, step, 1]), [np.random.default_rng(seed) for seed in seeds]
-        batch = Batch(images, valid, labels, turns, step / self.steps, rng, draws, even=self.settings.even_views)
+        batch = Batch(images, valid, labels, turns, step / self.steps, rng, draws)
+        batch.even, batch.views = self.settings.even_views, self.settings.views
         return replace(batch, labels=labels.masked_fill(~batch.measured.squeeze(1), IGNORE))  # as they are scored
 
     def _set_rate(self, optimiser: Any, step: int) -> float:

@@ -31,16 +31,18 @@ class Objective(plain.Objective):
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         encoded = network.encode(batch.images, batch.valid)
-        prediction = network.decode(encoded, batch.tensor(self.shown(batch, similarities(encoded, self.sensors))))
-        everything, _, kept = prediction.logits.chunk(3)
+        views = self.shown(batch, similarities(encoded, self.sensors))
+        prediction = network.decode(encoded, batch.tensor(views))
+        everything, _, kept, *_ = prediction.logits.chunk(len(views))
         consistency = own_view_term(torch.cat([everything, kept]), 2, batch.measured)
-        return {**self.segmentation(prediction, batch, 3), "consistency": consistency}
+        return {**self.segmentation(prediction, batch, len(views)), "consistency": consistency}
 
     def shown(self, batch: Batch, similarity: Tensor) -> Availability:
-        """The three views of all methods, whose third one is the selection where there is something to select: [3, B, N]."""
-        full, single, other = self.views(batch)
-        choice = full.sum(1, keepdims=True) > 2
-        return np.stack([full, single, np.where(choice, selected(similarity.detach().cpu().numpy(), full), other)])
+        """The student's views, of which the third one is the selection where there is something to select: [V, B, N]."""
+        views = self.views(batch)
+        choice = views[0].sum(1, keepdims=True) > 2
+        views[2] = np.where(choice, selected(similarity.detach().cpu().numpy(), views[0]), views[2])
+        return views
 
 
 def selected(similarity: NDArray[np.floating], there: Availability) -> Availability:

@@ -37,6 +37,8 @@ class Batch:
     """The last validation, by combination."""
     even: float = 0.5
     """How even combinations are drawn, whatever they score."""
+    views: int = 3
+    """With how many of them each sample is shown."""
 
     @property
     def there(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Self-distillation: the student's three views, each learning from what the same network says with every sensor."""
+"""Self-distillation: the student's views, each learning from what the same network says with every sensor."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from dis2.losses import own_view_term
 from dis2.training import objective
 from dis2.training.objective import Batch
-from dis2.training.views import three_views
+from dis2.training.views import student_views
 
 
 class Objective(objective.Objective):
@@ -17,7 +17,7 @@ class Objective(objective.Objective):
     learns_unlabelled = True
 
     def views(self, batch: Batch) -> np.ndarray:
-        return three_views(batch.there, self.sensors, batch.turns, batch.scores, batch.even, batch.draws)
+        return student_views(batch.there, self.sensors, batch.turns, batch.scores, batch.even, batch.views, batch.draws)
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         views = self.views(batch)

@@ -1,7 +1,8 @@
 """SGMA-style training: everything that is there, and single sensors, the fragile ones more often.
 
 As in the paper, a single sensor is drawn by the inverse of its robustness, and the full view weighs twice what is drawn.
-Different here: two single sensors are drawn and not one, so that there are as many views as all methods have.
+Different here: several single sensors are drawn and not one, so that there are as many views as all methods have, if there are as
+many sensors.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from dis2.training import objective
 from dis2.training.objective import Batch
 from dis2.training.views import Availability, Draws
 
-SINGLES = 2
-
 FULL = 2 / 3
 """What the full view weighs; the single sensors weigh the rest."""
 
@@ -33,14 +32,14 @@ class Objective(objective.Objective):
     def views(self, batch: Batch, robustness: NDArray[np.floating] | None = None) -> Availability:
         there = batch.there
         robust = np.ones(there.shape) if robustness is None else robustness
-        return np.stack([there, *drawn_singles(there, robust, batch.draws)])
+        return np.stack([there, *drawn_singles(there, robust, batch.views - 1, batch.draws)])
 
     def terms(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         encoded = network.encode(batch.images, batch.valid)
         views = self.views(batch, encoded.robustness.cpu().numpy())
         prediction = network.decode(encoded, batch.tensor(views))
         full = self.segmentation(_rows(prediction, slice(encoded.batch)), batch, 1)
-        single = self.segmentation(_rows(prediction, slice(encoded.batch, None)), batch, SINGLES)
+        single = self.segmentation(_rows(prediction, slice(encoded.batch, None)), batch, len(views) - 1)
         terms = {name: FULL * term + (1 - FULL) * single[name] for name, term in full.items()}
         return {**terms, "auxiliary": auxiliary_term(prediction.features.auxiliary, batch.valid, batch.labels, self.classes)}
 
@@ -50,13 +49,16 @@ def _rows(prediction: Prediction, rows: slice) -> Prediction:
     return Prediction(prediction.logits[rows], Features([x[rows] for x in prediction.features.scales]))
 
 
-def drawn_singles(there: Availability, robustness: NDArray[np.floating], draws: Draws) -> Availability:
-    """Single sensors of each sample, different ones if it has enough, as often as the inverse of their robustness: [2, B, N]."""
-    drawn = np.zeros((SINGLES, *there.shape), bool)
+def drawn_singles(there: Availability, robustness: NDArray[np.floating], count: int, draws: Draws) -> Availability:
+    """So many single sensors of each sample, different ones if it has enough, as often as the inverse of their robustness.
+
+    [V, B, N], where V is no more than there are sensors.
+    """
+    drawn = np.zeros((min(count, there.shape[1]), *there.shape), bool)
     for sample, (row, robust, rng) in enumerate(zip(there, robustness, draws, strict=True)):
         has = np.flatnonzero(row)
         if has.size:
             fragility = 1 / np.maximum(robust[has].astype(float), LEAST)
-            singles = rng.choice(has, min(SINGLES, has.size), replace=False, p=fragility / fragility.sum())
-            drawn[np.arange(SINGLES), sample, np.resize(singles, SINGLES)] = True
+            singles = rng.choice(has, min(len(drawn), has.size), replace=False, p=fragility / fragility.sum())
+            drawn[np.arange(len(drawn)), sample, np.resize(singles, len(drawn))] = True
     return drawn

@@ -26,7 +26,7 @@ class Weights(LossWeights):
 
 
 class Objective(plain.Objective):
-    """Segmentation of the three views, alignment of what is shared, and telling the sensors apart by what is not."""
+    """Segmentation of the student's views, alignment of what is shared, and telling the sensors apart by what is not."""
 
     def __init__(self, sensors: tuple[str, ...], classes: Tensor, weights: LossWeights, teacher: nn.Module | None = None):
         super().__init__(sensors, classes, Weights(**weights.model_dump()), teacher)

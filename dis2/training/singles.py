@@ -8,7 +8,7 @@ from dis2.training.views import single_views
 
 
 class Objective(objective.Objective):
-    """Plain segmentation of the full view and of two single sensors."""
+    """Plain segmentation of the full view and of single sensors."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return single_views(batch.there, batch.turns)
+        return single_views(batch.there, batch.turns, batch.views)

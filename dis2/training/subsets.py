@@ -6,11 +6,9 @@ from dis2.training import objective
 from dis2.training.objective import Batch
 from dis2.training.views import drawn_views
 
-VIEWS = 3
-
 
 class Objective(objective.Objective):
     """Plain segmentation of whatever is drawn."""
 
     def views(self, batch: Batch) -> np.ndarray:
-        return drawn_views(batch.there, self.sensors, VIEWS, batch.draws)
+        return drawn_views(batch.there, self.sensors, batch.views, batch.draws)

@@ -1,11 +1,13 @@
 """Which sensors a training sample is shown with: several availabilities of each batch, so that the student meets them all.
 
+There are as many views as are asked for, but no more than there are combinations of sensors.
 Each sample brings its own generator: what it is shown with does not depend on how a batch is divided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,47 +21,61 @@ Draws = Sequence[np.random.Generator]
 """The generator of each sample of a batch."""
 
 
-def three_views(
-    there: Availability, sensors: tuple[str, ...], turns: Turns, scores: Mapping[str, float], even: float, draws: Draws
+def student_views(
+    there: Availability,
+    sensors: tuple[str, ...],
+    turns: Turns,
+    scores: Mapping[str, float],
+    even: float,
+    views: int,
+    draws: Draws,
 ) -> Availability:
-    """Everything that is there, one single sensor (in turn), and one other subset: [3, B, N].
+    """Everything that is there, one single sensor (in turn), and other subsets, each a different one: [V, B, N].
 
     Subsets that score worse are drawn more often, but none less than this share of an even draw.
     """
     singles = turns % len(sensors)
     single = np.eye(len(sensors), dtype=bool)[singles]
-    other = _other_subset(singles, sensors, scores, even, draws)
-    return np.stack([there, _within(there, single), _within(there, other)])
+    others = _other_subsets(singles, sensors, scores, even, _at_most(views, sensors) - 2, draws)
+    return np.stack([there, _within(there, single), *(_within(there, other) for other in others)])
 
 
 def dropped_views(there: Availability, views: int, draws: Draws) -> Availability:
     """Each sensor dropped with probability 1/2, at least one kept: [V, B, N]."""
-    shown = np.zeros((views, *there.shape), bool)
+    shown = np.zeros((_at_most(views, there[0]), *there.shape), bool)
     for sample, (row, rng) in enumerate(zip(there, draws, strict=True)):
-        for view in range(views):
+        for view in range(len(shown)):
             kept = row & (rng.random(len(row)) < 0.5)
             shown[view, sample] = kept if kept.any() or not row.any() else _one_of(row, rng)
     return shown
 
 
-def single_views(there: Availability, turns: Turns) -> Availability:
-    """Everything that is there, and two different single sensors (in turn): [3, B, N]."""
+def single_views(there: Availability, turns: Turns, views: int) -> Availability:
+    """Everything that is there, and different single sensors (in turn): [V, B, N]."""
     count = there.shape[1]
-    singles = (np.eye(count, dtype=bool)[(turns + place) % count] for place in range(2))
+    singles = (np.eye(count, dtype=bool)[(turns + place) % count] for place in range(min(views - 1, count)))
     return np.stack([there, *(_within(there, single) for single in singles)])
 
 
 def drawn_views(there: Availability, sensors: tuple[str, ...], views: int, draws: Draws) -> Availability:
     """Any combination of sensors, each as often: [V, B, N]."""
     subsets = np.array([availability(subset, sensors) for subset in combinations(sensors)])
-    drawn = np.stack([rng.choice(subsets, views) for rng in draws], 1)  # [V, B, N]
+    drawn = np.stack([rng.choice(subsets, _at_most(views, sensors)) for rng in draws], 1)  # [V, B, N]
     return np.stack([_within(there, view) for view in drawn])
 
 
-def _other_subset(
-    singles: Turns, sensors: tuple[str, ...], scores: Mapping[str, float], even: float, draws: Draws
+def _at_most(views: int, sensors: Sequence[Any]) -> int:
+    """So many views, or as many as there are combinations of these sensors."""
+    return min(views, 2 ** len(sensors) - 1)
+
+
+def _other_subsets(
+    singles: Turns, sensors: tuple[str, ...], scores: Mapping[str, float], even: float, count: int, draws: Draws
 ) -> Availability:
-    """For each sample a subset other than all sensors and its single one: the more often, the more it lacks to the best one."""
+    """So many subsets for each sample, other than all sensors and its single one: the more often, the more one lacks to the best.
+
+    [count, B, N]
+    """
     subsets = [subset for subset in combinations(sensors) if len(subset) < len(sensors)]
     known = np.array([scores.get(name_of(subset), 0.0) for subset in subsets])
     lack = known.max() - known
@@ -67,10 +83,13 @@ def _other_subset(
     chance = even * alike + (1 - even) * (lack / lack.sum() if lack.sum() > 0 else alike)
     drawn = []
     for single, rng in zip(singles, draws, strict=True):
-        others = np.array([subset != (sensors[single],) for subset in subsets])
-        other = np.where(others, chance, 0) if chance[others].any() else others
-        drawn.append(subsets[rng.choice(len(subsets), p=other / other.sum())])
-    return np.array([availability(subset, sensors) for subset in drawn])
+        left = np.array([subset != (sensors[single],) for subset in subsets])
+        for _ in range(count):
+            other = np.where(left, chance, 0) if chance[left].any() else left
+            drawn.append(rng.choice(len(subsets), p=other / other.sum()))
+            left[drawn[-1]] = False
+    shown = np.array([availability(subset, sensors) for subset in subsets])
+    return shown[np.reshape(drawn, (-1, count)).T]
 
 
 def _within(there: Availability, wanted: Availability) -> Availability:

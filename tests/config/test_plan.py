@@ -88,6 +88,7 @@ def put(path: str, value: Any):
         (put("training", {"unlabelled": 0.5, "distillation": True}), {"train singles+sd", "train dis2"}),
         (put("training", {"student_steps": 5}), TRAININGS - {"train teacher"}),
         (put("training", {"even_views": 1}), TRAININGS - {"train teacher"}),
+        (put("training", {"views": 7}), TRAININGS - {"train teacher"}),
         (put("training", {"teacher_steps": 5}), TRAININGS),
         (put("training", {"distillation": True}), {"train dis2"}),
         (put("training", {"workers": 2, "cache": "disk", "cache_mb": 9, "save_every": 7, "tensorboard": True}), set()),
@@ -167,6 +168,14 @@ def test_specialists_are_a_network_for_each_combination_in_the_folder_of_their_s
     assert it.combinations == ("eye+echo", "eye", "echo")
     assert it.folders("specialist", 3) == ["specialist/3/eye+echo", "specialist/3/eye", "specialist/3/echo"]
     assert it.folders("dis2", 3) == ["dis2/3"] and it.folders("{method}", "{seed}") == ["{method}/{seed}"]
+
+
+def test_specialists_are_not_told_of_views_which_they_have_none_of():
+    told = []
+    for training in ({}, {"views": 7, "even_views": 1}):
+        run = plan(lambda config, training=training: config.update(methods=["specialist"], training=training)).run
+        told.append(Plan(run, from_teacher=[], specialists=["specialist"]).training_settings("specialist"))
+    assert told[0] == told[1]
 
 
 def test_scenes_without_a_split_are_prepared_where_they_are_mapped():

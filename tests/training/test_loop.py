@@ -235,14 +235,14 @@ def test_a_batch_without_any_label_teaches_by_distillation_alone(tiles, teacher,
 
 def test_the_views_of_a_step_are_told_how_far_it_is_and_what_the_last_validation_said(tiles, tmp_path, monkeypatch):
     """Tiles are made ready a step ahead, when that validation may not be there yet."""
-    far, drawn, views, three_views = [], [], plain.Objective.views, plain.three_views
+    far, drawn, views, student_views = [], [], plain.Objective.views, plain.student_views
     monkeypatch.setattr(plain.Objective, "views", lambda self, batch: far.append(batch.progress) or views(self, batch))
-    monkeypatch.setattr(plain, "three_views", lambda *told: drawn.append([dict(told[3]), told[4]]) or three_views(*told))
-    wanted = {"student_steps": 3, "teacher_steps": 2, "validate_every": 2, "even_views": 0.7, "accumulate": 2}
+    monkeypatch.setattr(plain, "student_views", lambda *told: drawn.append([dict(told[3]), *told[4:6]]) or student_views(*told))
+    wanted = {"student_steps": 3, "teacher_steps": 2, "validate_every": 2, "even_views": 0.7, "views": 5, "accumulate": 2}
     scores = [line.get("validation") for line in history(trained(tiles, "mmformer", tmp_path, **wanted))]
     assert scores[1] and scores[3] and scores[1] != scores[3]
     assert far == pytest.approx(np.repeat([0, 0.2, 0.4, 0.6, 0.8], 2))
-    assert drawn == [[told, 0.7] for told in ({}, scores[1], scores[3]) for _ in range(4)][:10]
+    assert drawn == [[told, 0.7, 5] for told in ({}, scores[1], scores[3]) for _ in range(4)][:10]
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,13 @@ def test_the_same_batch_has_the_same_terms_and_the_views_are_drawn_from_its_own_
 
 
 @pytest.mark.parametrize("method", sorted(METHODS.keys() - {"zero-filling", "specialist", "paper"}))
-def test_methods_that_know_of_absence_see_three_views(method):
-    assert objective_of(method).views(batch_of(*everything())).shape == (3, len(COMBINATIONS), len(SENSORS))
+def test_methods_that_know_of_absence_see_three_views_or_as_many_as_are_asked_for(method):
+    objective = objective_of(method)
+    assert objective.views(batch_of(*everything())).shape == (3, len(COMBINATIONS), len(SENSORS))
+    singles = method in ("singles", "sgma")
+    many = objective.views(batch_of(*everything(), views=7))
+    assert len(many) == (1 + len(SENSORS) if singles else 7)
+    assert all(term.isfinite() for term in objective.terms(fresh(method).train(), batch_of(*everything(), views=7)).values())
 
 
 @pytest.mark.parametrize("method", ["zero-filling", "specialist"])
