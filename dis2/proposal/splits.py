@@ -74,13 +74,13 @@ def _dealt(found: Proposal, keys: list[str], parts: tuple[str, ...]) -> tuple[di
     how = "split by their order, as neighbours often continue each other" if found.pixels else "split by place"
     if found.scenes:
         parted = f"; its splits part scene {found.parted}, so they are not followed" if found.parted else ""
-        how = f"split by scene, which {found.table} tells{parted}"
+        how = f"split by scene, as in {found.table}{parted}"
     return {key: held_out.get(key, "train") for key in keys}, how
 
 
 def _as_told(found: Proposal, told: dict[str, str]) -> tuple[dict[str, str], str]:
     """What is told, if it is of all with labels: a part that is missing is taken from training, or what validates tests."""
-    why = f"split as {found.table} tells" if found.splits else "split as names tell"
+    why = f"split as in {found.table}" if found.splits else "split as names tell"
     if len(told) < len(found.labelled) or in_several(found.scenes, told) or not {"train"} < set(told.values()):
         return {}, ""
     if "test" not in told.values():

@@ -1,4 +1,4 @@
-"""What a table beside the rasters tells of their footprints: of which scene each is, and in which split."""
+"""What a table beside the rasters, or a list for each split, tells of footprints: of which scene each is, and in which split."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ CHIP = re.compile(r"(chip|tile|patch|image|img|file|raster|footprint|sample)s?(_
 SCENE = re.compile(r"(scene|place|site|event|region|city|town|aoi|roi|location)(_?(id|name|nr|no))?", re.I)
 SPLIT = re.compile(r"split|set|subset|part|partition|usage|phase", re.I)
 """What columns are mostly called that tell a chip, its scene, its split."""
+LIST, ENTRY = ".txt", "name"
+"""The ending of lists of names, a line each, and what such a line is called as a table's column."""
 ROWS, TIMES = 10_000, 100
 """A table of more rows, and of so many times the footprints, is of something else."""
 ENOUGH, SHARE = 3, 0.75
@@ -29,7 +31,7 @@ Columns = dict[str, dict[str, str]]
 class Table:
     """What a table tells of the footprints with labels."""
 
-    path: str
+    paths: tuple[str, ...]
     scenes: dict[str, str]
     splits: dict[str, str]
     parted: str = ""
@@ -43,13 +45,14 @@ class Table:
 def with_table(found: Proposal, folder: Path) -> Proposal:
     """What was found, with what the table that tells most says of its footprints."""
     names = _names(found)
-    paths = [path for path in found.unused if path.lower().endswith(".csv")]
-    tables = [_told(path, columns) for path in paths if (columns := _columns(found, names, _rows(folder / path, found)))]
+    rows = {path: _rows(folder / path, found) for path in found.unused if path.lower().endswith((".csv", LIST))}
+    every = {(path,): told for path, told in rows.items()} | _by_split(rows)
+    tables = [_told(paths, columns) for paths, told in every.items() if (columns := _columns(found, names, told))]
     best = max(tables, key=lambda it: it.fitness, default=None)
     if best is None or not any(best.fitness):
         return found
-    unused = {path: why for path, why in found.unused.items() if path != best.path}
-    return replace(found, unused=unused, table=best.path, scenes=best.scenes, splits=best.splits, parted=best.parted)
+    unused = {path: why for path, why in found.unused.items() if path not in best.paths}
+    return replace(found, unused=unused, table=", ".join(best.paths), scenes=best.scenes, splits=best.splits, parted=best.parted)
 
 
 def in_several(groups: Mapping[str, str], splits: Mapping[str, str]) -> str | None:
@@ -75,6 +78,9 @@ def _rows(path: Path, found: Proposal) -> list[dict[str, str]]:
     most = max(ROWS, TIMES * len(found.footprints))
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            if path.suffix.lower() == LIST:
+                lines = list(islice(stream, most + 1))
+                return [{ENTRY: line.strip()} for line in lines if line.strip()] if len(lines) <= most else []
             first = stream.readline()
             stream.seek(0)
             delimiter = max(",;\t|", key=first.count)
@@ -86,6 +92,15 @@ def _rows(path: Path, found: Proposal) -> list[dict[str, str]]:
     except (OSError, csv.Error):
         return []
     return rows if len(rows) <= most else []
+
+
+def _by_split(rows: Mapping[str, list[dict[str, str]]]) -> dict[tuple[str, ...], list[dict[str, str]]]:
+    """Tables or lists that are called as splits, as if they were one table that tells of which each is."""
+    parts = {path: re.split(r"[\W_]+", PurePosixPath(path).stem) for path, told in rows.items() if told}
+    called = {path: {split for part in words if (split := split_called(part))} for path, words in parts.items()}
+    splits = {path: found.pop() for path, found in called.items() if len(found) == 1}
+    joined = [{"split": split} | row for path, split in splits.items() for row in rows[path]]
+    return {tuple(splits): joined} if len(set(splits.values())) > 1 else {}
 
 
 def _columns(found: Proposal, names: Mapping[str, str], rows: list[dict[str, str]]) -> Columns:
@@ -127,17 +142,17 @@ def _agreed(rows: list[dict[str, str]], named: list[str | None], wanted: set[str
     }
 
 
-def _told(path: str, columns: Columns) -> Table:
+def _told(paths: tuple[str, ...], columns: Columns) -> Table:
     """Scenes and splits by what the columns are called and hold; splits that part all scenes are left for whole scenes."""
     splits = next(iter(_sorted(_splits(columns), SPLIT)), {})
     scenes = _sorted(_scenes(columns), re.compile("scene.*", re.I))
     whole = [it for it in scenes if not in_several(it, splits)]
     if splits and whole:
-        return Table(path, whole[0], splits)
+        return Table(paths, whole[0], splits)
     dealt = next((it for it in scenes if len(set(it.values())) >= ENOUGH), {})
     if splits and dealt:
-        return Table(path, dealt, {}, in_several(dealt, splits) or "")
-    return Table(path, dealt, splits)
+        return Table(paths, dealt, {}, in_several(dealt, splits) or "")
+    return Table(paths, dealt, splits)
 
 
 def _sorted(columns: Columns, called: re.Pattern[str]) -> list[dict[str, str]]:

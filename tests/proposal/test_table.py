@@ -48,7 +48,7 @@ def told_of(folder):
 def test_the_config_has_the_scenes_and_splits_of_the_table(folder, tmp_path, capsys):
     write(folder, "tile, scene, split", lambda name: f"{name}.tif, {SCENES[name]}, {SPLITS[SCENES[name][-1]]}")
     propose(folder, tmp_path / "mine.yaml", None)
-    assert "0 files not used\nsplits: split as tiles.csv tells\n" in capsys.readouterr().out
+    assert "0 files not used\nsplits: split as in tiles.csv\n" in capsys.readouterr().out
     scenes = yaml.safe_load((tmp_path / "mine.yaml").read_text())["data"]["scenes"]
     assert {name: one["split"] for name, one in scenes.items()} == {
         f"place_{letter}": {"val": "validation", "Test": "test"}.get(split, split) for letter, split in SPLITS.items()
@@ -61,14 +61,14 @@ def test_the_config_has_the_scenes_and_splits_of_the_table(folder, tmp_path, cap
 def test_scenes_alone_are_split_whole(folder):
     write(folder, "chip,event_id", lambda name: f"{name},{SCENES[name]}")
     found, splits, why = told_of(folder)
-    assert why == "split by scene, which tiles.csv tells" and "tiles.csv" not in found.unused
+    assert why == "split by scene, as in tiles.csv" and "tiles.csv" not in found.unused
     assert splits == {str(i): {4: "validation", 5: "test"}.get(i // 2, "train") for i in range(12)}
 
 
 def test_a_table_without_validation_has_whole_scenes_of_training_for_it(folder):
     write(folder, "chip,scene,set", lambda name: f"{name},{SCENES[name]},{'test' if SCENES[name][-1] == 'a' else 'train'}")
     _, splits, why = told_of(folder)
-    assert why == "split as tiles.csv tells, and part of training validates"
+    assert why == "split as in tiles.csv, and part of training validates"
     assert [name for name, split in splits.items() if split == "validation"] == ["10", "11"]
 
 
@@ -77,7 +77,7 @@ def test_splits_alone_are_followed(folder):
     write(folder, "name;x", lambda name: f"{name};1", file="a.csv")
     write(folder, "scene,split", lambda name: f"{name},{parts[name]}")
     found, splits, why = told_of(folder)
-    assert why == "split as tiles.csv tells" and list(found.unused) == ["a.csv"] and not found.scenes
+    assert why == "split as in tiles.csv" and list(found.unused) == ["a.csv"] and not found.scenes
     assert list(splits.values()) == ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_table_or_is_far_too_long_is_not_used(folder, monkeypatch):
 def test_splits_that_part_scenes_are_left_for_whole_scenes_and_that_is_told(folder):
     write(folder, "chip,scene,split", lambda name: f"{name},{SCENES[name]},{'train' if name < '003' else 'test'}")
     found, splits, why = told_of(folder)
-    assert why == "split by scene, which tiles.csv tells; its splits part scene place_b, so they are not followed"
+    assert why == "split by scene, as in tiles.csv; its splits part scene place_b, so they are not followed"
     assert set(splits.values()) == {"train", "validation", "test"} and in_several(found.scenes, splits) is None
 
 
@@ -151,7 +151,7 @@ def test_of_several_columns_those_are_taken_that_fit_together(folder):
     write(folder, "chip,source,region,site,split", lambda name: f"{name},train,{int(name) % 3},{SCENES[name]},{parts[name]}")
     write(folder, "chip,region", lambda name: f"{name},{int(name) % 3}", file="a.csv")
     found, _, why = told_of(folder)
-    assert why == "split as tiles.csv tells" and list(found.unused) == ["a.csv"]
+    assert why == "split as in tiles.csv" and list(found.unused) == ["a.csv"]
     assert found.scenes["11"] == "place_f" and found.splits["9"] == "test"
 
 
@@ -185,6 +185,43 @@ def test_the_name_of_a_table_is_told_in_one_line(folder, tmp_path):
     write(folder, "chip,scene", lambda name: f"{name},{SCENES[name]}", file="a\nb: [.csv")
     propose(folder, tmp_path / "mine.yaml", None)
     read_run([tmp_path / "mine.yaml"], METHODS)
+
+
+@pytest.mark.parametrize(
+    ("file", "header", "row"),
+    [
+        ("{}.txt", "", lambda name: f"{name}.tif"),
+        ("splits/{}_ids.txt", "", lambda name: name),
+        ("{}.csv", "tile,event", lambda name: f"{name},{SCENES[name]}"),
+    ],
+)
+def test_a_table_or_list_for_each_split_tells_as_one(folder, file, header, row):
+    (folder / "splits").mkdir()
+    write(folder, "chip,day", lambda name: f"{name},{int(name) % 2}", file="other.csv")
+    for split, letters in {"train": "abcf", "val": "d", "test": "e"}.items():
+        write(folder, header, row, [name for name in NAMES if SCENES[name][-1] in letters], file.format(split))
+    found, splits, why = told_of(folder)
+    assert why == f"split as in {', '.join(sorted(file.format(split) for split in ('train', 'val', 'test')))}"
+    assert splits == {str(i): {3: "validation", 4: "test"}.get(i // 2, "train") for i in range(12)}
+    assert list(found.unused) == ["other.csv"] and bool(found.scenes) == ("event" in header)
+
+
+@pytest.mark.parametrize("also", ["train_val.txt", "notes.txt"])
+def test_a_list_of_no_split_or_of_two_changes_nothing(folder, also):
+    write(folder, "", str, NAMES[:9], "train.txt")
+    write(folder, "", str, NAMES[9:], "val.txt")
+    write(folder, "", str, NAMES, also)
+    found, _, why = told_of(folder)
+    assert why == "split as in train.txt, val.txt; none is called test, so validation tests, and part of training validates"
+    assert list(found.unused) == [also]
+
+
+@pytest.mark.parametrize("last", [NAMES[9:11], NAMES[8:]])
+def test_lists_that_lack_a_chip_or_tell_one_twice_are_not_followed(folder, last):
+    write(folder, "", str, NAMES[:9], "train.txt")
+    write(folder, "", str, last, "test.txt")
+    found, _, why = told_of(folder)
+    assert {"train.txt", "test.txt"} <= set(found.unused) and why.startswith("split by their order")
 
 
 def test_places_with_a_grid_are_split_by_scene(tmp_path):
