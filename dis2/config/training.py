@@ -71,7 +71,7 @@ class TrainingSettings(Section):
     views: int = Field(
         3,
         ge=3,
-        description="combinations that a step shows each tile with: all sensors, one alone, others (7: each of three sensors)",
+        description="how many combinations a step shows a tile in: all sensors, one alone, others (7: each one of three sensors)",
     )
     even_views: float = Field(
         0.5,

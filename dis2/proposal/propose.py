@@ -80,7 +80,7 @@ def _refused(config: Path, out: Path) -> list[str]:
         plan = Plan(run, ())
         plan.check_files([str(out)])
     except UserError as error:
-        return [line.replace(str(config), str(out)) for line in error.lines]
+        return [line.replace(printable(str(config)), printable(str(out))) for line in error.lines]
     told: list[str] = []
     for scene in plan.prepared:
         try:

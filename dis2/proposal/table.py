@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -18,11 +18,13 @@ SPLIT = re.compile(r"split|set|subset|part|partition|usage|phase", re.I)
 """What columns are mostly called that tell a chip, its scene, its split."""
 LIST, ENTRY = ".txt", "name"
 """The ending of lists of names, a line each, and what such a line is called as a table's column."""
+UNTOLD = "no raster; such lists tell splits if they name each chip with labels once, one a line"
 ROWS, TIMES = 10_000, 100
 """A table of more rows, and of so many times the footprints, is of something else."""
 ENOUGH, SHARE = 3, 0.75
 """So many scenes can be dealt to three splits; more scenes for each chip would be names of the chips."""
 
+Rows = list[dict[str, str]]
 Columns = dict[str, dict[str, str]]
 """Of each column the value of each footprint with labels, where all its rows agree."""
 
@@ -45,12 +47,21 @@ class Table:
 def with_table(found: Proposal, folder: Path) -> Proposal:
     """What was found, with what the table that tells most says of its footprints."""
     names = _names(found)
-    rows = {path: _rows(folder / path, found) for path in found.unused if path.lower().endswith((".csv", LIST))}
-    every = {(path,): told for path, told in rows.items()} | _by_split(rows)
-    tables = [_told(paths, columns) for paths, told in every.items() if (columns := _columns(found, names, told))]
-    best = max(tables, key=lambda it: it.fitness, default=None)
+    csvs = [path for path in found.unused if path.lower().endswith(".csv")]
+    lists = [path for path in found.unused if path.lower().endswith(LIST) and _split_in(path)]
+    found = replace(found, unused=found.unused | dict.fromkeys(lists, UNTOLD))
+    rows = {path: _rows(folder / path, found) for path in (*csvs, *lists)}
+    keys = {key: key for key in found.footprints}
+    parts = _by_split(rows, lambda cell: _named_by(cell, names)) or _by_split(rows, lambda cell: keys.get(_like(cell)))
+    every = {(path,): rows[path] for path in csvs} | parts
+    columns = {paths: of for paths, told in every.items() if (of := _columns(found, names, told))}
+    best = max((_told(*it) for it in columns.items()), key=lambda it: it.fitness, default=None)
     if best is None or not any(best.fitness):
         return found
+    if not best.scenes:
+        others = [paths for paths in columns if paths != best.paths]
+        beside = [_told((*best.paths, *paths), columns[best.paths] | columns[paths]) for paths in others]
+        best = next((it for it in beside if it.scenes), best)
     unused = {path: why for path, why in found.unused.items() if path not in best.paths}
     return replace(found, unused=unused, table=", ".join(best.paths), scenes=best.scenes, splits=best.splits, parted=best.parted)
 
@@ -73,7 +84,7 @@ def _names(found: Proposal) -> dict[str, str]:
     return {name: min(keys) for name, keys in said.items() if len(keys) == 1}
 
 
-def _rows(path: Path, found: Proposal) -> list[dict[str, str]]:
+def _rows(path: Path, found: Proposal) -> Rows:
     """The rows of a table; of what cannot be read, or is far too long to be of these footprints, none."""
     most = max(ROWS, TIMES * len(found.footprints))
     try:
@@ -94,16 +105,36 @@ def _rows(path: Path, found: Proposal) -> list[dict[str, str]]:
     return rows if len(rows) <= most else []
 
 
-def _by_split(rows: Mapping[str, list[dict[str, str]]]) -> dict[tuple[str, ...], list[dict[str, str]]]:
-    """Tables or lists that are called as splits, as if they were one table that tells of which each is."""
-    parts = {path: re.split(r"[\W_]+", PurePosixPath(path).stem) for path, told in rows.items() if told}
-    called = {path: {split for part in words if (split := split_called(part))} for path, words in parts.items()}
-    splits = {path: found.pop() for path, found in called.items() if len(found) == 1}
-    joined = [{"split": split} | row for path, split in splits.items() for row in rows[path]]
+def _split_in(path: str) -> str | None:
+    """The one split that parts of a file's name tell."""
+    found = {split for part in re.split(r"[\W_]+", PurePosixPath(path).stem) if (split := split_called(part))}
+    return found.pop() if len(found) == 1 else None
+
+
+def _by_split(rows: Mapping[str, Rows], named: Callable[[str], str | None]) -> dict[tuple[str, ...], Rows]:
+    """Tables and lists that are called as splits and name footprints, as if they were one table that tells of which each is."""
+    splits, joined = {}, []
+    for path, told in rows.items():
+        if not (split := _split_in(path)) or not told:
+            continue
+        times = {column: sum(named(row.get(column, "")) is not None for row in told) for column in told[0]}
+        if times[best := max(times, key=lambda column: times[column])]:
+            splits[path] = split
+            joined += [{"split": split} | row | {ENTRY: row.get(best, "")} for row in told]
     return {tuple(splits): joined} if len(set(splits.values())) > 1 else {}
 
 
-def _columns(found: Proposal, names: Mapping[str, str], rows: list[dict[str, str]]) -> Columns:
+def _like(cell: str) -> str:
+    """What a cell is like that names a footprint otherwise than its files are called."""
+    return footprint_of(words_of(cell)) if cell else ""
+
+
+def _named_by(cell: str, names: Mapping[str, str]) -> str | None:
+    """The footprint that a cell names by a path, the name of a file or its stem."""
+    return names.get(cell) or names.get(PurePosixPath(cell.replace("\\", "/")).stem)
+
+
+def _columns(found: Proposal, names: Mapping[str, str], rows: Rows) -> Columns:
     """What the rows of each footprint say, which are found by the column that names them best; if none does, nothing.
 
     The names of files name best. What is like the numbers of footprints may be the numbers of rows, so it names them only if it
@@ -114,10 +145,10 @@ def _columns(found: Proposal, names: Mapping[str, str], rows: list[dict[str, str
     loose: dict[str, list[str | None]] = {}
     for column in rows[0] if rows else ():
         cells = [row.get(column, "") for row in rows]
-        named = [names.get(cell) or names.get(PurePosixPath(cell.replace("\\", "/")).stem) for cell in cells]
+        named = [_named_by(cell, names) for cell in cells]
         if wanted <= set(named):
             exact[column] = named
-        like = [footprint_of(words_of(cell)) if cell else "" for cell in cells]
+        like = [_like(cell) for cell in cells]
         if wanted <= set(like) <= keys:
             loose[column] = list(like)
     for found_by in (exact, loose):
@@ -130,7 +161,7 @@ def _columns(found: Proposal, names: Mapping[str, str], rows: list[dict[str, str
     return {}
 
 
-def _agreed(rows: list[dict[str, str]], named: list[str | None], wanted: set[str], but: str) -> Columns:
+def _agreed(rows: Rows, named: list[str | None], wanted: set[str], but: str) -> Columns:
     said: dict[str, dict[str, set[str]]] = {}
     for row, key in zip(rows, named, strict=True):
         for column, value in row.items() if key in wanted else ():
@@ -138,7 +169,7 @@ def _agreed(rows: list[dict[str, str]], named: list[str | None], wanted: set[str
     return {
         column: {key: min(values) for key, values in cells.items()}
         for column, cells in said.items()
-        if column != but and all(len(values) == 1 and "" not in values for values in cells.values())
+        if column != but and cells.keys() == wanted and all(len(values) == 1 and "" not in values for values in cells.values())
     }
 
 

@@ -38,7 +38,7 @@ def plain(text: str) -> str:
 
 def footprint_of(words: list[str]) -> str:
     """The name of what these words tell; 03 is 3."""
-    return plain("_".join(re.sub(r"\d+", lambda digits: str(int(digits[0])), word) for word in words))
+    return plain("_".join(re.sub(r"\d+", lambda digits: digits[0].lstrip("0") or "0", word) for word in words))
 
 
 def place_parts(words: Iterable[str]) -> set[str]:

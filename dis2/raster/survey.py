@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
-from dis2.errors import UserError
+from dis2.errors import UserError, printable
 from dis2.raster.cube import arrays_of
 from dis2.raster.grid import blocks
 from dis2.raster.warp import bands_of, laid, measured, nodata_of, open_raster
@@ -82,7 +82,7 @@ def survey(folder: Path) -> tuple[list[Seen], dict[str, str]]:
                 with rasterio.Env(GDAL_PAM_ENABLED="NO"), open_raster(f"{path}{part}") as source:
                     seen.append(_look(source, f"{path}{part}", f"{name}{part}"))
             except UserError as error:
-                others[f"{name}{part}"] = str(error).removeprefix(f"{path}{part}: ")
+                others[f"{name}{part}"] = str(error).removeprefix(printable(f"{path}{part}: "))
     return seen, others
 
 
@@ -115,7 +115,7 @@ def _parts(path: Path, others: dict[str, str], name: str) -> list[str]:
     try:
         names = [key for key, shape in arrays_of(path).items() if min(shape[:2]) > 1]
     except UserError as error:
-        others[name] = str(error).removeprefix(f"{path}: ")
+        others[name] = str(error).removeprefix(printable(f"{path}: "))
         return []
     if not names:
         others[name] = "no array of rows and columns"

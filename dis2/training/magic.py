@@ -38,11 +38,15 @@ class Objective(plain.Objective):
         return {**self.segmentation(prediction, batch, len(views)), "consistency": consistency}
 
     def shown(self, batch: Batch, similarity: Tensor) -> Availability:
-        """The student's views, of which the third one is the selection where there is something to select: [V, B, N]."""
+        """The student's views, of which the third one is the selection where there is something to select: [V, B, N].
+
+        If the selection is one of those that follow, they change places, so that none is lost.
+        """
         views = self.views(batch)
         choice = views[0].sum(1, keepdims=True) > 2
-        views[2] = np.where(choice, selected(similarity.detach().cpu().numpy(), views[0]), views[2])
-        return views
+        kept = np.where(choice, selected(similarity.detach().cpu().numpy(), views[0]), views[2])
+        also = (views[3:] == kept).all(2, keepdims=True)
+        return np.stack([*views[:2], kept, *np.where(also, views[2], views[3:])])
 
 
 def selected(similarity: NDArray[np.floating], there: Availability) -> Availability:

@@ -1,8 +1,8 @@
 """SGMA-style training: everything that is there, and single sensors, the fragile ones more often.
 
 As in the paper, a single sensor is drawn by the inverse of its robustness, and the full view weighs twice what is drawn.
-Different here: several single sensors are drawn and not one, so that there are as many views as all methods have, if there are as
-many sensors.
+Different here: several single sensors are drawn and not one, so that there are as many views as all methods have. Where there are
+more views than sensors each sensor is shown alone, and none more often.
 """
 
 from __future__ import annotations

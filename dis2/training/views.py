@@ -30,9 +30,10 @@ def student_views(
     views: int,
     draws: Draws,
 ) -> Availability:
-    """Everything that is there, one single sensor (in turn), and other subsets, each a different one: [V, B, N].
+    """Everything that is there, one single sensor (in turn), and other subsets: [V, B, N].
 
-    Subsets that score worse are drawn more often, but none less than this share of an even draw.
+    Each is a different one, but for what a sample lacks. Subsets that score worse are drawn more often, but none less than this
+    share of an even draw.
     """
     singles = turns % len(sensors)
     single = np.eye(len(sensors), dtype=bool)[singles]

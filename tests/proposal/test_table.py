@@ -193,17 +193,44 @@ def test_the_name_of_a_table_is_told_in_one_line(folder, tmp_path):
         ("{}.txt", "", lambda name: f"{name}.tif"),
         ("splits/{}_ids.txt", "", lambda name: name),
         ("{}.csv", "tile,event", lambda name: f"{name},{SCENES[name]}"),
+        ("{}_chips.txt", "", lambda name: str(int(name))),
     ],
 )
 def test_a_table_or_list_for_each_split_tells_as_one(folder, file, header, row):
     (folder / "splits").mkdir()
+    (folder / "a").mkdir()
     write(folder, "chip,day", lambda name: f"{name},{int(name) % 2}", file="other.csv")
+    write(folder, "epoch,loss", lambda name: f"e{name},.5", file="a/train_log.csv")
+    write(folder, "class,iou", lambda name: f"class {name},.5", file="test.csv" if "csv" not in file else "a/test.csv")
     for split, letters in {"train": "abcf", "val": "d", "test": "e"}.items():
         write(folder, header, row, [name for name in NAMES if SCENES[name][-1] in letters], file.format(split))
     found, splits, why = told_of(folder)
     assert why == f"split as in {', '.join(sorted(file.format(split) for split in ('train', 'val', 'test')))}"
     assert splits == {str(i): {3: "validation", 4: "test"}.get(i // 2, "train") for i in range(12)}
-    assert list(found.unused) == ["other.csv"] and bool(found.scenes) == ("event" in header)
+    assert len(found.unused) == 3 and "a/train_log.csv" in found.unused and bool(found.scenes) == ("event" in header)
+
+
+def test_lists_of_splits_and_a_table_of_scenes_tell_together(folder):
+    write(folder, "chip,scene", lambda name: f"{name},{SCENES[name]}")
+    write(folder, "", str, NAMES[:8], "train.txt")
+    write(folder, "", str, NAMES[8:], "test.txt")
+    found, _, why = told_of(folder)
+    assert why == "split as in test.txt, train.txt, tiles.csv, and part of training validates" and found.scenes["11"] == "place_f"
+    write(folder, "", str, NAMES[:7], "train.txt")
+    write(folder, "", str, NAMES[7:], "test.txt")
+    why = told_of(folder)[2]
+    assert why.endswith("as in test.txt, train.txt, tiles.csv; its splits part scene place_d, so they are not followed")
+
+
+def test_a_row_of_digits_without_end_is_no_name(folder):
+    write(folder, "", lambda name: "01" * 5000, file="test_bits.txt")
+    assert "test_bits.txt" in told_of(folder)[0].unused
+
+
+def test_a_column_that_only_some_of_the_tables_have_tells_nothing(folder):
+    write(folder, "tile,set", lambda name: f"{name},{'val' if name < '003' else 'train'}", NAMES[:9], "train.csv")
+    write(folder, "tile", str, NAMES[9:], "test.csv")
+    assert told_of(folder)[1] == {str(i): "train" if i < 7 else "validation" if i < 9 else "test" for i in range(12)}
 
 
 @pytest.mark.parametrize("also", ["train_val.txt", "notes.txt"])
@@ -221,7 +248,11 @@ def test_lists_that_lack_a_chip_or_tell_one_twice_are_not_followed(folder, last)
     write(folder, "", str, NAMES[:9], "train.txt")
     write(folder, "", str, last, "test.txt")
     found, _, why = told_of(folder)
-    assert {"train.txt", "test.txt"} <= set(found.unused) and why.startswith("split by their order")
+    assert (
+        "name each chip with labels once" in found.unused["train.txt"]
+        and "test.txt" in found.unused
+        and why.startswith("split by their order")
+    )
 
 
 def test_places_with_a_grid_are_split_by_scene(tmp_path):

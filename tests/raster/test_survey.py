@@ -46,11 +46,22 @@ def test_arrays_of_a_matlab_file_are_rasters_each(tmp_path):
 
 def test_other_files_are_told_with_a_reason_and_what_belongs_to_rasters_is_not(tmp_path):
     raster(tmp_path / "a.tif", VALUES)
-    for name in ("a.tfw", "a.tif.aux.xml", ".hidden.tif", "notes.txt", "more.zip", "fields.gpkg", "broken.tif"):
+    for name in (
+        "a.tfw",
+        "a.tif.aux.xml",
+        ".hidden.tif",
+        "notes.txt",
+        "more.zip",
+        "fields.gpkg",
+        "broken.tif",
+        "also\xa0broken\n.tif",
+    ):
         (tmp_path / name).write_text("1\n" * 6)
     seen, others = survey(tmp_path)
     assert [one.path for one in seen] == ["a.tif"]
-    assert others.pop("broken.tif").startswith("not a readable raster") and others == {
+    for broken in ("broken.tif", "also\xa0broken\n.tif"):
+        assert others.pop(broken).startswith("not a readable raster")
+    assert others == {
         "notes.txt": "no raster",
         "more.zip": "unpack it",
         "fields.gpkg": "labels as shapes: write labels: {file: ..., attribute: ...} in the config",
