@@ -46,22 +46,12 @@ class Table:
 
 def with_table(found: Proposal, folder: Path) -> Proposal:
     """What was found, with what the table that tells most says of its footprints."""
-    names = _names(found)
     csvs = [path for path in found.unused if path.lower().endswith(".csv")]
     lists = [path for path in found.unused if path.lower().endswith(LIST) and _split_in(path)]
     found = replace(found, unused=found.unused | dict.fromkeys(lists, UNTOLD))
-    rows = {path: _rows(folder / path, found) for path in (*csvs, *lists)}
-    keys = {key: key for key in found.footprints}
-    parts = _by_split(rows, lambda cell: _named_by(cell, names)) or _by_split(rows, lambda cell: keys.get(_like(cell)))
-    every = {(path,): rows[path] for path in csvs} | parts
-    columns = {paths: of for paths, told in every.items() if (of := _columns(found, names, told))}
-    best = max((_told(*it) for it in columns.items()), key=lambda it: it.fitness, default=None)
-    if best is None or not any(best.fitness):
+    best = _best(_tables(found, {path: _rows(folder / path, found) for path in (*csvs, *lists)}))
+    if best is None:
         return found
-    if not best.scenes:
-        others = [paths for paths in columns if paths != best.paths]
-        beside = [_told((*best.paths, *paths), columns[best.paths] | columns[paths]) for paths in others]
-        best = next((it for it in beside if it.scenes), best)
     unused = {path: why for path, why in found.unused.items() if path not in best.paths}
     return replace(found, unused=unused, table=", ".join(best.paths), scenes=best.scenes, splits=best.splits, parted=best.parted)
 
@@ -71,6 +61,25 @@ def in_several(groups: Mapping[str, str], splits: Mapping[str, str]) -> str | No
     pairs = {(group, splits[name]) for name, group in groups.items() if name in splits}
     several = [group for group, _ in pairs]
     return next((group for group in sorted(several) if several.count(group) > 1), None)
+
+
+def _tables(found: Proposal, rows: Mapping[str, Rows]) -> dict[tuple[str, ...], Columns]:
+    """What each table says of the footprints, and what those that are called as splits say together."""
+    names, keys = _names(found), {key: key for key in found.footprints}
+    together = _by_split(rows, lambda cell: _named_by(cell, names)) or _by_split(rows, lambda cell: keys.get(_like(cell)))
+    every = {(path,): told for path, told in rows.items()} | together
+    return {paths: columns for paths, told in every.items() if (columns := _columns(found, names, told))}
+
+
+def _best(tables: Mapping[tuple[str, ...], Columns]) -> Table | None:
+    """The table that tells most; if it tells splits alone, together with one that tells scenes."""
+    best = max((_told(*it) for it in tables.items()), key=lambda it: it.fitness, default=None)
+    if best is None or not any(best.fitness):
+        return None
+    both = [
+        _told(tuple(dict.fromkeys((*best.paths, *paths))), {**columns, **tables[best.paths]}) for paths, columns in tables.items()
+    ]
+    return best if best.scenes else next((it for it in both if it.scenes), best)
 
 
 def _names(found: Proposal) -> dict[str, str]:

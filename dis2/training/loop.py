@@ -221,8 +221,8 @@ class Loop:
         images = photometric(images, self.settings.strength, self.speckle, self.statistics, generators)
         rng, draws = np.random.default_rng([self.seed, step, 1]), [np.random.default_rng(seed) for seed in seeds]
         batch = Batch(images, valid, labels, turns, step / self.steps, rng, draws)
-        batch.even, batch.views = self.settings.even_views, self.settings.views
-        return replace(batch, labels=labels.masked_fill(~batch.measured.squeeze(1), IGNORE))  # as they are scored
+        labels = labels.masked_fill(~batch.measured.squeeze(1), IGNORE)  # as they are scored
+        return replace(batch, labels=labels, even=self.settings.even_views, views=self.settings.views)
 
     def _set_rate(self, optimiser: Any, step: int) -> float:
         """Linear warm-up, then a cosine to zero over all steps."""
