@@ -61,6 +61,13 @@ def clouded(place: Place, sensor: str, share: float) -> Bands:
     return image, valid & (clouds.ravel().argsort().argsort().reshape(valid.shape) >= share * valid.size)
 
 
+def deviations(statistics: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The deviation of each band as it was measured, or of what stands out in it where a network sees nothing else: [C]."""
+    radii = statistics["relief"]
+    of = np.reshape(np.asarray(statistics["std"], np.float32), (len(radii), -1))  # [radii, C]
+    return of[radii.index(0) if 0 in radii else 0]
+
+
 def noisy(place: Place, sensor: str, deviation: float, spread: NDArray[np.floating]) -> Bands:
     """The same noise at every strength: a deviation in those of the bands [C]."""
     image, valid = place.bands(sensor)
@@ -103,7 +110,7 @@ class PartialLoss:
             return
         places = [self._place(batch.samples[index]) for index in kept]
         for sensor in self.scenes.data.sensors:
-            spread = np.asarray(self.statistics[sensor]["std"], np.float32)
+            spread = deviations(self.statistics[sensor])
             ways: dict[str, tuple[tuple[float, ...], Callable[[Place, str, float], Bands]]] = {
                 "clouds": (self.settings.clouds, clouded),
                 "noise": (self.settings.noise, partial(noisy, spread=spread)),

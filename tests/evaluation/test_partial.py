@@ -1,18 +1,22 @@
 """Partial loss: as much of it as is said, the same for every method, and nothing else touched."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from dis2.combinations import combinations, name_of
+from dis2.config.data import Sensor
 from dis2.config.evaluation import PartialSettings
-from dis2.evaluation.partial import SIDES, PartialLoss, Place, clouded, displaced, noisy
+from dis2.evaluation.partial import SIDES, PartialLoss, Place, clouded, deviations, displaced, noisy
 from dis2.files import read_json
-from dis2.models.files import load
+from dis2.models.files import build, load
 from dis2.raster.grid import Window
 from dis2.tiles.dataset import Sample, Scenes
+from dis2.tiles.statistics import statistics
 from dis2.training.validate import Scorer
-from tests.training.tiny import SENSORS, data
+from tests.training.tiny import MODEL, SENSORS, data
 
 ALL = combinations(tuple(SENSORS))
 FULL = name_of(ALL[0])
@@ -85,12 +89,12 @@ def test_damage_is_the_same_at_the_same_seed_and_another_elsewhere():
         assert not all(np.array_equal(a, b) for a, b in zip(again[0], other, strict=True))
 
 
-def scored(tiles, network, zeros=False, windows=None, **changes):
-    scenes = Scenes(data(), tiles, "test")
-    statistics = read_json(tiles / "statistics.json")["sensors"]
+def scored(tiles, network, zeros=False, windows=None, told=None, **changes):
+    scenes = Scenes(told or data(), tiles, "test")
+    known = read_json(tiles / "statistics.json")["sensors"]
     chosen = scenes.fixed(32, windows)
-    loss = PartialLoss(scenes, network, statistics, PartialSettings(**changes), chosen, zeros)
-    counts = Scorer(scenes, statistics, ALL, 3, zeros=zeros, observers=[loss]).score(network, scenes.fixed(32))
+    loss = PartialLoss(scenes, network, known, PartialSettings(**changes), chosen, zeros)
+    counts = Scorer(scenes, known, ALL, 3, zeros=zeros, observers=[loss]).score(network, scenes.fixed(32))
     return loss, counts
 
 
@@ -124,6 +128,22 @@ def test_to_a_network_that_is_fed_zeros_clouds_are_zeros(tiles, model):
     )
     plain, _ = scored(tiles, network, clouds=(1 - 1e-9,), noise=(), misregistration=())
     assert (plain.damaged["clouds", "echo", 1 - 1e-9] != loss.damaged["clouds", "echo", 1 - 1e-9]).any()
+
+
+@pytest.mark.parametrize(("radii", "known"), [((0, 3), 0), ((3, 0), 1), ((3,), 0)])
+def test_heights_that_are_shown_with_their_relief_are_damaged_as_they_were_measured(tiles, tmp_path, radii, known):
+    """What is lost is lost of one band, whatever the network makes of it."""
+    folder, plain = shutil.copytree(tiles, tmp_path / "tiles"), data()
+    heights = Sensor(bands=1, kind="surface", relief=radii)
+    told = plain.model_copy(update={"sensors": plain.sensors | {"relief": heights}})
+    statistics(told, folder, folder / "statistics.json")
+    found = read_json(folder / "statistics.json")["sensors"]["relief"]
+    assert deviations(found) == np.float32(found["std"][known]) and found["std"][known] > 0
+    network = build("dis2", {s: spec.channels for s, spec in told.sensors.items()}, len(told.classes), MODEL)
+    loss, counts = scored(folder, network.eval(), told=told)
+    assert len(loss.damaged) == 3 * len(SENSORS) * 3
+    for matrix in loss.damaged.values():
+        assert matrix.sum(1).tolist() == counts[FULL].primary.sum(1).tolist()
 
 
 def test_noise_so_small_that_it_is_none_changes_nothing(tiles, network):

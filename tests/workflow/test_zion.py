@@ -1,5 +1,6 @@
 """Zion's config: planned with files of the right names, and prepared where the true rasters are."""
 
+import json
 import os
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_without_the_data_each_missing_file_is_a_line(source, files):
     start = f"{ZION}: data.scenes.zion: {source.path('nowhere').resolve()}/"
     assert ran.returncode == 1 and [line.removeprefix(start).split(":")[0] for line in said] == files
     assert last.startswith(f"{ZION}: the data: the R package spDataLarge")
+
+
+FEW = {"teacher_steps": 2, "student_steps": 2, "validate_every": 2, "validation_tiles": 4}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "zion").is_dir(), reason="Zion's rasters are not there: set DIS2_DATA to the folder of zion/")
+def test_one_command_takes_the_true_rasters_to_the_report(source):
+    ran = source.run("--config", f"data_root={DATA}", f"training={json.dumps(FEW)}", "model={width: 8}", config=ZION)
+    assert ran.returncode == 0, ran.stdout
+    found = read_json(source.path("results/zion/evaluation/dis2/0.json"))
+    assert len(found["combinations"]) == 7 and found["partial"]
+    assert source.path("results/zion/report/index.html").stat().st_size > 10_000
 
 
 @pytest.mark.slow
