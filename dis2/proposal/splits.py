@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 
 from dis2.proposal.grouping import TOUCH, Proposal, overlap
 from dis2.proposal.table import in_several
-from dis2.proposal.words import SPLIT_WORDS, split_called
+from dis2.proposal.words import SPLIT_WORDS, splits_in
 from dis2.raster.survey import Seen
 
 
@@ -114,8 +113,7 @@ def _lacking(told: dict[str, str], found: Proposal) -> str:
 
 def _called_in(name: str) -> str | None:
     """The split that a part of a name tells; what is called test in any part is for testing."""
-    parts = set(map(split_called, re.split(r"[\W_]+", name)))
-    return next((split for split in reversed(SPLIT_WORDS) if split in parts), None)
+    return next((split for split in reversed(SPLIT_WORDS) if split in splits_in(name)), None)
 
 
 def _ground(one: Seen) -> float:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from dis2.proposal.grouping import Proposal
-from dis2.proposal.words import footprint_of, plain, split_called, words_of
+from dis2.proposal.words import footprint_of, plain, split_called, splits_in, words_of
 
 CHIP = re.compile(r"(chip|tile|patch|image|img|file|raster|footprint|sample)s?(_?(id|name|path))?|name|path|filename", re.I)
 SCENE = re.compile(r"(scene|place|site|event|region|city|town|aoi|roi|location)(_?(id|name|nr|no))?", re.I)
@@ -116,7 +116,7 @@ def _rows(path: Path, found: Proposal) -> Rows:
 
 def _split_in(path: str) -> str | None:
     """The one split that parts of a file's name tell."""
-    found = {split for part in re.split(r"[\W_]+", PurePosixPath(path).stem) if (split := split_called(part))}
+    found = splits_in(PurePosixPath(path).stem)
     return found.pop() if len(found) == 1 else None
 
 

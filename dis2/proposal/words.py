@@ -46,6 +46,11 @@ def place_parts(words: Iterable[str]) -> set[str]:
     return {part for word in words for part in footprint_of([word]).split("_")}
 
 
+def splits_in(name: str) -> set[str]:
+    """The splits that parts of a name are called as."""
+    return {split for part in re.split(r"[\W_]+", name) if (split := split_called(part))}
+
+
 def split_called(word: str) -> str | None:
     """The split that is called so."""
     return next((split for split, name in SPLIT_WORDS.items() if re.fullmatch(name, word, re.I)), None)
