@@ -12,7 +12,7 @@ from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError
 from dis2.files import check_folder
-from dis2.models.registry import METHODS
+from dis2.models.registry import METHODS, method_of
 
 min_version("9.0")
 
@@ -30,11 +30,7 @@ if not workflow.configfiles:  # given ones would be merged with the default one
 
 FILES = [os.path.relpath(file) for file in workflow.configfiles]
 try:
-    PLAN = Plan(
-        read_run(FILES, METHODS, merged=config),
-        from_teacher=[name for name, method in METHODS.items() if method.teacher],
-        specialists=[name for name, method in METHODS.items() if method.specialists],
-    )
+    PLAN = Plan(read_run(FILES, METHODS, merged=config), method_of)
     PLAN.check_files(FILES)
     check_folder(Path(".snakemake"))
 except UserError as error:

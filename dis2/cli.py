@@ -32,11 +32,14 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
 
     from dis2.config.packed import is_missing
     from dis2.config.plan import Plan
+    from dis2.models.registry import method_of
     from dis2.raster.check import check
 
     with _scene(settings, arguments) as data:
         if settings.run and arguments.broken == "stop" and any(map(is_missing, data.scenes[arguments.scene].files)):
-            Plan(settings.run, ()).check_files([str(arguments.config)], [arguments.scene])  # it tells where they are listed
+            Plan(settings.run, method_of).check_files(
+                [str(arguments.config)], [arguments.scene]
+            )  # it tells where they are listed
         check(data, settings("grid"), arguments.scene, arguments.out, arguments.broken == "skip")
 
 

@@ -168,11 +168,11 @@ def settings(config: Path) -> Iterator[Finding]:
     """Is this config right, and are its files there?"""
     from dis2.config.plan import Plan
     from dis2.config.run import read_run
-    from dis2.models.registry import METHODS
+    from dis2.models.registry import METHODS, method_of
 
     try:
         run = read_run([config], METHODS)
-        Plan(run, ()).check_files([str(config)])
+        Plan(run, method_of).check_files([str(config)])
     except UserError as error:
         for line in error.lines:
             yield Finding("config", line, Grade.FAILURE)

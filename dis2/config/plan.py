@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from dis2.combinations import combinations, name_of
 from dis2.config.base import Section
@@ -16,7 +17,7 @@ from dis2.config.model import STUDENT_PARTS
 from dis2.config.outline import exemplified, outline
 from dis2.config.packed import is_missing, missing
 from dis2.config.run import Run
-from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, TrainingSettings
+from dis2.config.training import DISTILLATION_TERMS, INDIFFERENT, VIEWS, TrainingSettings
 from dis2.errors import FAULTS, UserError, first_of
 from dis2.files import on_disk, whole
 
@@ -29,11 +30,11 @@ LONGEST = 60_000
 
 
 class Plan:
-    """The jobs of a run as plain values for the rules; some methods start from the teacher, some are specialists."""
+    """The jobs of a run as plain values for the rules; what they depend on of a method is told by its name's `Method`."""
 
-    def __init__(self, run: Run, from_teacher: Container[str], specialists: Container[str] = ()):
-        self.run, self.data, self.from_teacher = run, run.data, from_teacher
-        self.specialists = tuple(method for method in run.methods if method in specialists)
+    def __init__(self, run: Run, method_of: Callable[[str], Any]):
+        self.run, self.data, self.method_of = run, run.data, method_of
+        self.specialists = tuple(method for method in run.methods if method_of(method).specialists)
         self.folder = run.folder.as_posix()
         self.seed = run.seeds[0]
         self.prepared = tuple(dict.fromkeys([*self.data.scenes_of("train", "validation", "test"), *run.maps, *run.explained]))
@@ -41,7 +42,7 @@ class Plan:
     @property
     def trained(self) -> tuple[str, ...]:
         """The methods to train: the teacher too, where one starts from it."""
-        return (*(["teacher"] if any(name in self.from_teacher for name in self.run.methods) else []), *self.run.methods)
+        return (*(["teacher"] if any(self.method_of(name).teacher for name in self.run.methods) else []), *self.run.methods)
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -66,7 +67,7 @@ class Plan:
         explain = self.run.report.explain and tuple(name for name in self.run.report.explain if name in data.scenes)
         report = self.run.report.model_copy(update={"scenes": maps, "explain": explain})
         run = self.run.model_copy(update={"data": data, "report": report})
-        return Plan(run, self.from_teacher, self.specialists)
+        return Plan(run, self.method_of)
 
     def folders(self, method: str, seed: object) -> list[str]:
         """Where the networks of a method lie under `models/`: one, or one for each combination."""
@@ -141,14 +142,13 @@ class Plan:
 
     def training_settings(self, method: str) -> str:
         """The scenes to learn from and the recipe, with what other methods alone have of it as if it were not in the config."""
-        model, training = self.run.model, self.run.training.without(*INDIFFERENT)
+        way, model, training = self.method_of(method), self.run.model, self.run.training.without(*INDIFFERENT)
         if method != "dis2":
             model, training = model.without(*STUDENT_PARTS), training.without("distillation")
-        if method not in self.from_teacher:
+        if not way.teacher:
             weights = training.weights.without(*DISTILLATION_TERMS)
             training = training.without("unlabelled").model_copy(update={"weights": weights})
-        if method in ("teacher", *self.specialists):
-            training = training.without("views", "even_views")
+        training = training.without(*(name for name in VIEWS if name not in way.views))
         if method == "teacher":
             training = training.without("student_steps")
         return self._told(data=self._scenes_of("train", "validation"), model=model, training=training)

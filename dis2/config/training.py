@@ -11,6 +11,9 @@ from dis2.config.base import Section, SensorName
 DISTILLATION_TERMS = ("compensation", "features", "logits", "disentanglement")
 """The terms of methods that start from a teacher."""
 
+VIEWS = ("views", "even_views")
+"""The settings that decide in which combinations of sensors a tile is shown."""
+
 
 class LossWeights(Section):
     """The weight of every named term of the loss; 0 leaves a term out."""

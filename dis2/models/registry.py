@@ -16,6 +16,8 @@ class Method:
     objective: str
     teacher: bool = False
     """Does it start from a trained teacher?"""
+    views: tuple[str, ...] = ("views", "even_views")
+    """The settings that decide in which combinations of sensors it is shown a tile."""
     choice: bool = False
     """Is distillation a choice here (`training.distillation`), and not what the method is?"""
     specialists: bool = False
@@ -46,24 +48,24 @@ class Method:
 NETWORK = "dis2.models.teacher"
 """The teacher's network, in which a missing sensor is an empty slot: rivals that have it differ in how they are trained."""
 
-TEACHER = Method(NETWORK, "dis2.training.teacher")
+TEACHER = Method(NETWORK, "dis2.training.teacher", views=())
 
 METHODS = {
     "dis2": Method("dis2.models.student", "dis2.training.distill", teacher=True, choice=True),
     # what is missing is zeros and a mask that says so, where `teacher-zeros` is fed zeros that claim to be measured
-    "zero-filling": Method(NETWORK, "dis2.training.objective"),
-    "sensor-dropout": Method(NETWORK, "dis2.training.dropout"),
-    "singles": Method(NETWORK, "dis2.training.singles"),
+    "zero-filling": Method(NETWORK, "dis2.training.objective", views=()),
+    "sensor-dropout": Method(NETWORK, "dis2.training.dropout", views=("views",)),
+    "singles": Method(NETWORK, "dis2.training.singles", views=("views",)),
     "singles+sd": Method(NETWORK, "dis2.training.self_distillation", teacher=True),
     # the student's terms but for those of compensation, which is not there
     "plain-distillation": Method(NETWORK, "dis2.training.distill", teacher=True),
-    "unet": Method("dis2.models.rivals.unet", "dis2.training.subsets"),
+    "unet": Method("dis2.models.rivals.unet", "dis2.training.subsets", views=("views",)),
     "shaspec": Method("dis2.models.rivals.shaspec", "dis2.training.shaspec"),
     "mmformer": Method("dis2.models.rivals.mmformer", "dis2.training.plain"),
     "magic": Method("dis2.models.rivals.magic", "dis2.training.magic"),
-    "sgma": Method("dis2.models.rivals.sgma", "dis2.training.sgma"),
-    "paper": Method("dis2.models.paper.network", "dis2.training.paper", sensors=2, whole_batch=True, one_size=True),
-    "specialist": Method("dis2.models.rivals.specialist", "dis2.training.teacher", specialists=True),
+    "sgma": Method("dis2.models.rivals.sgma", "dis2.training.sgma", views=("views",)),
+    "paper": Method("dis2.models.paper.network", "dis2.training.paper", views=(), sensors=2, whole_batch=True, one_size=True),
+    "specialist": Method("dis2.models.rivals.specialist", "dis2.training.teacher", views=(), specialists=True),
 }
 
 

@@ -16,7 +16,7 @@ from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError, first_of, printable
 from dis2.files import whole
-from dis2.models.registry import METHODS
+from dis2.models.registry import METHODS, method_of
 from dis2.proposal.estimate import STEPS, estimate
 from dis2.proposal.grouping import Group, Proposal, sorted_out
 from dis2.proposal.kinds import is_height
@@ -77,7 +77,7 @@ def _refused(config: Path, out: Path) -> list[str]:
     """What the next step would refuse of a config that gets another name, as it would say it."""
     try:
         run = read_run([config], METHODS)
-        plan = Plan(run, ())
+        plan = Plan(run, method_of)
         plan.check_files([str(out)])
     except UserError as error:
         return [line.replace(printable(str(config)), printable(str(out))) for line in error.lines]

@@ -6,7 +6,7 @@ import yaml
 from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError
-from dis2.models.registry import METHODS
+from dis2.models.registry import METHODS, method_of
 
 SPLITS = {"train": ("a", "b"), "validation": ("c",), "test": ("d",)}
 SENSORS = {"eye": "{scene}/eye_{chip}.tif", "echo": ["{scene}/vv_{chip}.tif", "{scene}/vh_{chip}.tif"]}
@@ -131,7 +131,7 @@ def test_a_missing_file_is_told_where_its_scene_or_chip_is_listed(tmp_path, list
     (tmp_path / "table.csv").write_text(TABLE)
     (tmp_path / "scenes.csv").write_text("scene,split\na,train\nb,validation\nc,test\n")
     with pytest.raises(UserError) as error:
-        Plan(read(tmp_path, **listing), ()).check_files(["mine.yaml"])
+        Plan(read(tmp_path, **listing), method_of).check_files(["mine.yaml"])
     first, *_, last = str(error.value).splitlines()
     assert first.startswith(f"mine.yaml: data.listing: {place.format(root=tmp_path)}: no such file; correct the path")
     assert last == "mine.yaml: the data: a shop in Delft"

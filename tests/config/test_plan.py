@@ -11,7 +11,7 @@ from dis2.arguments import Settings
 from dis2.config.plan import Plan
 from dis2.config.run import read_run, section
 from dis2.errors import UserError
-from dis2.models.registry import METHODS
+from dis2.models.registry import METHODS, method_of
 
 FULL = {"eye": ["eye.tif"], "echo": ["vv.tif", "vh.tif"]}
 MINE: dict[str, Any] = {
@@ -30,14 +30,13 @@ MINE: dict[str, Any] = {
 }
 
 TRAININGS = {"train teacher", "train sensor-dropout", "train singles+sd", "train dis2"}
-FROM_TEACHER = ["singles+sd", "dis2"]
 
 
 def plan(change=lambda config: None) -> Plan:
     """The plan of that config after a change."""
     config = copy.deepcopy(MINE)
     change(config)
-    return Plan(read_run([], METHODS, merged=config), FROM_TEACHER)
+    return Plan(read_run([], METHODS, merged=config), method_of)
 
 
 def jobs(it: Plan) -> dict[str, str]:
@@ -47,7 +46,7 @@ def jobs(it: Plan) -> dict[str, str]:
         **{f"tile {scene}": it.scene_settings(scene, "grid") for scene in data.scenes},
         **{f"predict {scene}": it.map_settings(scene) for scene in it.run.maps},
         "statistics": it.split_settings(["train"]),
-        **{f"train {method}": it.training_settings(method) for method in ("teacher", "sensor-dropout", *FROM_TEACHER)},
+        **{f"train {method}": it.training_settings(method) for method in ("teacher", "sensor-dropout", "singles+sd", "dis2")},
         "evaluate": it.split_settings(["test"], "evaluation"),
         "report": it.report_settings(),
     }
@@ -87,7 +86,7 @@ def put(path: str, value: Any):
         (put("training", {"weights": {"logits": 0.5}}), {"train singles+sd", "train dis2"}),
         (put("training", {"unlabelled": 0.5, "distillation": True}), {"train singles+sd", "train dis2"}),
         (put("training", {"student_steps": 5}), TRAININGS - {"train teacher"}),
-        (put("training", {"even_views": 1}), TRAININGS - {"train teacher"}),
+        (put("training", {"even_views": 1}), {"train singles+sd", "train dis2"}),
         (put("training", {"views": 7}), TRAININGS - {"train teacher"}),
         (put("training", {"teacher_steps": 5}), TRAININGS),
         (put("training", {"distillation": True}), {"train dis2"}),
@@ -163,19 +162,17 @@ def test_the_teacher_is_trained_and_scored_only_where_a_method_starts_from_it():
 
 
 def test_specialists_are_a_network_for_each_combination_in_the_folder_of_their_seed():
-    run = plan(put("methods", ["dis2", "specialist"])).run
-    it = Plan(run, from_teacher=["dis2"], specialists=["specialist"])
+    it = plan(put("methods", ["dis2", "specialist"]))
     assert it.combinations == ("eye+echo", "eye", "echo")
     assert it.folders("specialist", 3) == ["specialist/3/eye+echo", "specialist/3/eye", "specialist/3/echo"]
     assert it.folders("dis2", 3) == ["dis2/3"] and it.folders("{method}", "{seed}") == ["{method}/{seed}"]
 
 
-def test_specialists_are_not_told_of_views_which_they_have_none_of():
-    told = []
-    for training in ({}, {"views": 7, "even_views": 1}):
-        run = plan(lambda config, training=training: config.update(methods=["specialist"], training=training)).run
-        told.append(Plan(run, from_teacher=[], specialists=["specialist"]).training_settings("specialist"))
-    assert told[0] == told[1]
+@pytest.mark.parametrize(("method", "told"), [("specialist", 0), ("zero-filling", 0), ("unet", 1), ("dis2", 2)])
+def test_a_method_is_told_of_the_views_that_it_has_and_of_no_others(method, told):
+    settings = {"views": 7, "even_views": 1}
+    both = plan(lambda config: config.update(methods=[method], training=settings)).training_settings(method)
+    assert json.loads(both)["training"] == dict([*settings.items()][:told])
 
 
 def test_scenes_without_a_split_are_prepared_where_they_are_mapped():

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from dis2.combinations import name_of
 from dis2.config.training import LossWeights
-from dis2.models.registry import METHODS
+from dis2.models.registry import METHODS, method_of
 from tests.models.tester import COMBINATIONS, SENSORS, batch_of, fresh, objective_of, sample, sensors_of, together
+
+SCORES = {name_of(combination): place / 10 for place, combination in enumerate(COMBINATIONS)}
 
 
 def everything(method="teacher"):
@@ -39,6 +42,16 @@ def test_methods_that_know_of_absence_see_three_views_or_as_many_as_are_asked_fo
     many = objective.views(batch_of(*everything(), views=7))
     assert len(many) == (1 + len(SENSORS) if singles else 7)
     assert all(term.isfinite() for term in objective.terms(fresh(method).train(), batch_of(*everything(), views=7)).values())
+
+
+@pytest.mark.parametrize("method", ["teacher", *METHODS])
+def test_what_a_method_says_of_its_views_is_what_it_does(method):
+    def shown(**settings):
+        return [objective_of(method).views(batch_of(*everything(method), seed, scores=SCORES, **settings)) for seed in range(8)]
+
+    known = {"views": {"views": 4}, "even_views": {"even": 1.0}}
+    changed = [name for name, settings in known.items() if not all(map(np.array_equal, shown(), shown(**settings)))]
+    assert tuple(changed) == method_of(method).views
 
 
 @pytest.mark.parametrize("method", ["zero-filling", "specialist"])

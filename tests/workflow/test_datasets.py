@@ -13,7 +13,7 @@ from dis2.config.plan import Plan
 from dis2.config.run import read_run
 from dis2.errors import UserError
 from dis2.files import read_json, write_json
-from dis2.models.registry import METHODS
+from dis2.models.registry import METHODS, method_of
 from dis2.raster.check import check
 from dis2.raster.grid import Window
 from dis2.raster.register import register
@@ -63,7 +63,7 @@ def read(root, monkeypatch, tmp_path):
         file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(told, sort_keys=False))
         run = read_run([file], METHODS)
-        Plan(run, ()).check_files([str(file)])
+        Plan(run, method_of).check_files([str(file)])
         return run
 
     return it
@@ -257,7 +257,7 @@ def test_cubes_of_matlab_are_rasters_band_by_band(root, read, tmp_path):
     for sensor, name in (("hyper", "data_HS_LR"), ("radar", "data_SAR_HR"), ("height", "data_DSM")):
         assert np.array_equal(store.image(sensor, WHOLE)[0], np.moveaxis(np.atleast_3d(made[name]), 2, 0))
     assert np.array_equal(store.labels(WHOLE), np.where(made["TestImage"], made["TestImage"].astype(int) - 1, IGNORE))
-    assert all(file.endswith(".mat") for file in Plan(run, ()).files("city"))
+    assert all(file.endswith(".mat") for file in Plan(run, method_of).files("city"))
 
 
 def test_a_jpeg_of_heights_is_what_the_data_set_packs(potsdam, root):
