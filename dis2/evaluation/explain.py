@@ -239,7 +239,7 @@ def _at_pixels(network: Any, full: Prediction, sample: int) -> NDArray[np.float3
     scores = full.features.attention
     assert scores is not None
     height, width = full.logits.shape[2:]
-    shares = network.attention.shares(scores[sample : sample + 1].float())[0]  # [K, h, w]
+    shares = network.evidence(scores[sample : sample + 1].float())[0]  # [K, h, w]
     side = -(-height // shares.shape[1])
     return _cpu(shares.repeat_interleave(side, 1).repeat_interleave(side, 2))[:, :height, :width]
 

@@ -79,7 +79,7 @@ def encoded(
         stems[sensor], *levels[sensor] = encoders[sensor](image, padded(valid[sensor]))
         shares[sensor] = pooled(extended(valid[sensor].to(image.dtype)))
     batch, _, height, width = next(iter(valid.values())).shape
-    return Encoded(stems, levels, shares, (height, width), batch, frozenset(s for s in levels if found[s]))
+    return Encoded(stems, levels, shares, (height, width), batch, frozenset(s for s in levels if found[s]), known is not None)
 
 
 def measured(images: Images, valid: Validity) -> Measured:

@@ -78,5 +78,7 @@ class Encoded:
     batch: int
     complete: frozenset[str] = frozenset()
     """the sensors that are valid everywhere in every sample"""
+    told: bool = False
+    """Was it told which sensors are measured, so that nothing depends on what they hold?"""
     offers: Offers = field(default_factory=dict)
     """what was already made of it for missing sensors"""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from dis2.combinations import combinations, name_of
 from dis2.config.model import ModelSettings
 from dis2.models import teacher
 from dis2.models.ablations import NoCompensation
 from dis2.models.compensation import Compensations
+from dis2.models.decoders import Decoders
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
 
@@ -23,6 +27,15 @@ class Network(teacher.Network):
             if settings.compensation
             else NoCompensation()
         )
+        if len(sensors) <= settings.own_decoders:
+            self.decoders = Decoders(self.decoders.of(self.sensors), combinations(self.sensors))
+
+    def inherited(self, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All of them; each decoder begins as the teacher's only one."""
+        first = f"decoders.{name_of(self.sensors)}."
+        ends = {name.removeprefix(first): x for name, x in teacher.items() if name.startswith(first)}
+        copies = {f"decoders.{decoder}.{name}": x for decoder in self.decoders for name, x in ends.items()}
+        return {**teacher, **{name: x for name, x in copies.items() if name in self.state_dict()}}
 
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What each sensor offers for each slot that is not wholly observed."""

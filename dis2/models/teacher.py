@@ -1,20 +1,17 @@
-"""The teacher: encoders and hierarchical fusion of every sensor, and a decoder, plain or class-wise."""
+"""The teacher: encoders, hierarchical fusion of every sensor, and a decoder, plain or class-wise."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from dis2.config.model import ModelSettings
-from dis2.models.ablations import NoSkips
-from dis2.models.classwise import ClasswiseAttention, ClasswiseDecoder
-from dis2.models.decoding import Edges, PlainDecoder, PlainScores, Skips
+from dis2.models.decoders import Decoder, Decoders
 from dis2.models.encoder import AuxiliaryDecoder, Encoders
 from dis2.models.fusion import CoarseFusion, HierarchicalFusion
-from dis2.models.layers import widths
-from dis2.models.prediction import Encoded, Features, Images, Measured, Offers, Prediction, Slot, Validity
+from dis2.models.prediction import Encoded, Images, Measured, Offers, Prediction, Slot, Validity
 from dis2.models.slots import Shown, Slots, shown
 
 
@@ -29,19 +26,12 @@ class Network(nn.Module):
     def __init__(self, sensors: dict[str, int], classes: int, settings: ModelSettings):
         super().__init__()
         self.sensors = tuple(sensors)
-        count, width, coarse = len(sensors), settings.width, widths(settings.width)[-1]
-        self.encoders = Encoders(sensors, width)
-        self.auxiliary = nn.ModuleDict({sensor: AuxiliaryDecoder(width, classes) for sensor in sensors})
-        self.slots = Slots(self.sensors, width, self.adaptive, settings.fused_levels)
+        self.encoders = Encoders(sensors, settings.width)
+        self.auxiliary = nn.ModuleDict({sensor: AuxiliaryDecoder(settings.width, classes) for sensor in sensors})
+        self.slots = Slots(self.sensors, settings.width, self.adaptive, settings.fused_levels)
         fusion = HierarchicalFusion if settings.hierarchy else CoarseFusion
-        self.fusion = fusion(count, width, settings.depth, settings.heads)
-        skips = Skips(width) if settings.hierarchy else NoSkips()
-        if settings.classwise:
-            self.attention: nn.Module = ClasswiseAttention(coarse, classes, count, self.adaptive)
-            self.decoder: nn.Module = ClasswiseDecoder(width, classes, settings.class_chunk, skips)
-        else:
-            self.attention, self.decoder = PlainScores(coarse, classes), PlainDecoder(width, classes, skips)
-        self.edges = Edges(self.sensors, width)
+        self.fusion = fusion(len(sensors), settings.width, settings.depth, settings.heads)
+        self.decoders = Decoders(Decoder(self.sensors, classes, settings, self.adaptive))
 
     def forward(self, images: Images, valid: Validity) -> Prediction:
         return self.decode(self.encode(images, valid))
@@ -59,22 +49,22 @@ class Network(nn.Module):
         offers = self.offers(encoded, seen)
         compensated = self.compensated(offers, seen)
         fused, token = self.fusion(self.slots(encoded, seen, compensated))
-        logits, scales, penultimate, scores = self._decode_fused(fused, encoded, seen)
+        found = self.decoders(fused, encoded, seen)
         auxiliary = {sensor: self.auxiliary[sensor](levels) for sensor, levels in encoded.levels.items()} if self.training else {}
-        found = Features(scales, auxiliary, fused, token, penultimate, scores, offers, compensated, encoded.levels)
-        return Prediction(logits, found)
+        besides = replace(found.features, auxiliary=auxiliary, fused=fused, token=token, own=encoded.levels)
+        return Prediction(found.logits, replace(besides, offers=offers, compensated=compensated))
 
     def of_fused(self, fused: list[Tensor], encoded: Encoded, available: Tensor | None = None) -> Tensor:
         """Logits [V B, K, H, W] of other fused features than its own: what if a level told something else?"""
-        return self._decode_fused(fused, encoded, shown(encoded, available, self.sensors))[0]
+        return cast(Prediction, self.decoders(fused, encoded, shown(encoded, available, self.sensors))).logits
 
-    def _decode_fused(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
-        """Logits [V B, K, H, W], in training those of the scales, penultimate features [V B, F, H, W], scores [V B, K, h, w]."""
-        validity = torch.cat([seen.shares[sensor][-1] for sensor in self.sensors], 1)  # [V B, N, h, w]
-        scores, features = self.attention(fused[-1], validity)
-        logits, scales, penultimate = self.decoder(scores, features, fused, partial(self.edges, encoded, seen))
-        height, width = encoded.size
-        return logits[..., :height, :width], scales, penultimate, scores
+    def inherited(self, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What it begins with of its teacher's weights: here all of them as they are."""
+        return teacher
+
+    def evidence(self, scores: Tensor) -> Tensor:
+        """Scores of classes [B, K, h, w] as shares from 0 to 1."""
+        return cast(Tensor, cast(Any, self.decoders.of(self.sensors).attention).shares(scores))
 
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What sensors tell about each other: here nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ class Objective:
 
     def start(self, network: nn.Module) -> set[str]:
         """Copies the whole teacher, if there is one, into a fresh network; returns the names of what it inherits."""
-        inherited = self.teacher.state_dict() if self.teacher is not None else {}
+        inherited = cast(Any, network).inherited(self.teacher.state_dict()) if self.teacher is not None else {}
         if lost := network.load_state_dict(inherited, strict=False).unexpected_keys:
             raise ValueError(f"the network has no place for the teacher's {lost[0]}")
         return set(inherited)

@@ -28,10 +28,16 @@ def parameters(network, *beginnings):
 
 def test_a_combination_uses_neither_other_sensors_encoders_nor_what_only_training_needs():
     it = subject("dis2")
-    idle = "auxiliary.", "decoder.heads."
+    idle = "auxiliary.", "decoders.eye+echo.rise.heads."
     both, one = (it.inference(c).used for c in (("eye", "echo"), ("eye",)))
     assert both == it.stored - parameters(it.network, *idle, "compensation.", "slots.nothing.", "slots.state.")
-    others = "encoders.echo.", "edges.echo.", "compensation.offering.echo.", "compensation.heads.eye.", "compensation.target.eye"
+    others = (
+        "encoders.echo.",
+        "decoders.eye+echo.edges.echo.",
+        "compensation.offering.echo.",
+        "compensation.heads.eye.",
+        "compensation.target.eye",
+    )
     read_in_part = 2 * sum(
         4 * 2**level for level in range(4)
     )  # of each sensor's nothing and state, only those of the missing one

@@ -1,11 +1,13 @@
 """The student: the whole teacher, plus compensation for what is missing."""
 
+import pytest
 import torch
 
 from dis2.models.files import build
 from dis2.models.slots import shown
 from tests.models.tester import (
     CLASSES,
+    COMBINATIONS,
     SENSORS,
     TINY,
     ClasswiseTester,
@@ -19,10 +21,10 @@ from tests.models.tester import (
 )
 
 
-def started(teacher):
+def started(teacher, settings=TINY):
     """A student at step 0."""
     torch.manual_seed(5)
-    student = build("dis2", SENSORS, CLASSES, TINY).double()
+    student = build("dis2", SENSORS, CLASSES, settings).double()
     inherited = objective_of("dis2", teacher).start(student)
     return student.eval(), inherited
 
@@ -43,7 +45,32 @@ class TestStudent(ClasswiseTester):
     def test_it_inherits_all_of_its_teacher_and_nothing_else(self):
         student, inherited = started(fresh("teacher"))
         new = {name for name, _ in student.named_parameters()} - inherited
-        assert new == {name for name in new if name.startswith(("compensation.", "slots.state.", "attention.without"))} != set()
+        own = {name for name in new if name.startswith(("compensation.", "slots.state.")) or name.endswith("attention.without")}
+        assert new == own != set()
+
+    @torch.no_grad()
+    def test_every_decoder_starts_as_one_for_all_would(self):
+        teacher = fresh("teacher", seed=7)
+        (own, _), (shared, _) = started(teacher), started(teacher, TINY.model_copy(update={"own_decoders": 0}))
+        shared.load_state_dict(own.state_dict(), strict=False)
+        batch = together([sample(combination, seed=seed) for seed, combination in enumerate(COMBINATIONS)])
+        assert len(own.decoders) == 7 and len(shared.decoders) == 1
+        assert_close(own(*batch).logits, shared(*batch).logits)
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("combination", COMBINATIONS, ids="+".join)
+    def test_a_decoder_decides_for_its_own_combination_alone(self, network, combination):
+        images, valid = together([sample(it, seed=seed) for seed, it in enumerate(COMBINATIONS)])
+        before = network(images, valid).logits
+        for parameter in network.decoders["+".join(combination)].parameters():
+            parameter.mul_(1.5)
+        after = network(images, valid).logits
+        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert changed == [it == combination for it in COMBINATIONS]
+
+    def test_more_sensors_than_have_decoders_of_their_own_share_one(self):
+        counts = {n: len(build("dis2", dict.fromkeys("abcd"[:n], 3), CLASSES, TINY).decoders) for n in (1, 2, 3, 4)}
+        assert counts == {1: 1, 2: 3, 3: 7, 4: 1}
 
     @torch.no_grad()
     def test_a_sensor_seen_on_one_half_is_observed_there_and_compensated_elsewhere(self, network):

@@ -16,7 +16,7 @@ softmax of its class attention hold for one size of image: others are cut into w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -30,8 +30,9 @@ from dis2.models.layers import widths
 from dis2.models.paper.classwise import ClasswiseAttention, ClasswiseDecoder
 from dis2.models.paper.encoder import AuxiliaryDecoder, Encoder
 from dis2.models.paper.fusion import Fusion, Pools
-from dis2.models.paper.parts import Rows, cut, laid, stitched, taken
+from dis2.models.paper.parts import cut, stitched
 from dis2.models.prediction import Images, Prediction, Validity
+from dis2.models.rows import Rows, laid, merged, taken
 from dis2.raster.grid import Window, windows
 
 SCENARIOS = ((True, True), (False, True), (True, False))
@@ -173,22 +174,13 @@ def _levels(encoded: Encoded, sensor: str, rows: Rows) -> list[Tensor]:
 
 def _merged(parts: Sequence[tuple[Rows, Prediction]], count: int) -> Prediction:
     """The predictions of all scenarios as one, each sample at its place."""
+    whole = merged(parts, count)
     rows, seen = [rows for rows, _ in parts], [cast(Features, prediction.features) for _, prediction in parts]
-
-    def each(tensors: Iterable[Tensor | None]) -> Tensor:
-        return laid([(at, x) for at, x in zip(rows, tensors, strict=True) if x is not None], count)
-
-    features = Features(
-        scales=[each(same) for same in zip(*(it.scales for it in seen), strict=True)],
-        fused=[each(same) for same in zip(*(it.fused for it in seen), strict=True)],
-        token=each(it.token for it in seen),
-        penultimate=each(it.penultimate for it in seen),
-        attention=each(it.attention for it in seen),
-        pooled=[each(same) for same in zip(*(it.pooled for it in seen), strict=True)],
-        pooled_compensatory=_side_by_side([it.pooled_compensatory for it in seen]),
-        pooled_own=_side_by_side([it.pooled_own for it in seen]),
+    pooled = [laid([*zip(rows, same, strict=True)], count) for same in zip(*(it.pooled for it in seen), strict=True)]
+    compensatory, own = (_side_by_side([getattr(it, name) for it in seen]) for name in ("pooled_compensatory", "pooled_own"))
+    return Prediction(
+        whole.logits, Features(**vars(whole.features), pooled=pooled, pooled_compensatory=compensatory, pooled_own=own)
     )
-    return Prediction(each(prediction.logits for _, prediction in parts), features)
 
 
 def _side_by_side(groups: Sequence[list[Tensor]]) -> list[Tensor]:

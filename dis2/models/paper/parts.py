@@ -1,4 +1,4 @@
-"""Images as windows of one size and batches taken apart by scenario, and how both are put together again."""
+"""Images as windows of one size, and how they are put together again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dis2.raster.grid import Window
-
-Rows = list[int]
-"""Places in a batch."""
 
 
 def cut(x: Tensor, places: Sequence[Window]) -> Tensor:
@@ -32,19 +29,3 @@ def stitched(x: Tensor, places: Sequence[Window], size: tuple[int, int]) -> Tens
         total[(..., *place.slices)] += x[index :: len(places)]
         count[place.slices] += 1
     return (total / count)[..., : size[0], : size[1]]
-
-
-def taken(x: Tensor, rows: Rows) -> Tensor:
-    """Some samples of a batch."""
-    return x if rows == [*range(len(x))] else x[rows]
-
-
-def laid(parts: Sequence[tuple[Rows, Tensor]], count: int) -> Tensor:
-    """Samples that were computed in groups at their places in the batch; zero at all others."""
-    first = parts[0][1]
-    if len(first) == count:
-        return first
-    whole = first.new_zeros(count, *first.shape[1:])
-    for rows, x in parts:
-        whole[rows] = x
-    return whole
