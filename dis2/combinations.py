@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from itertools import combinations as subsets
 
+Combination = tuple[str, ...]
+"""Some of the sensors, in config order."""
 MOST_SENSORS = 8
 """Each combination is scored, and eight sensors have 255."""
 
 
-def combinations(sensors: Sequence[str]) -> list[tuple[str, ...]]:
+def combinations(sensors: Sequence[str]) -> list[Combination]:
     """All 2^N - 1 combinations, the full one first, single sensors last."""
     return [subset for size in range(len(sensors), 0, -1) for subset in subsets(sensors, size)]
 

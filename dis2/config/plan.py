@@ -144,7 +144,9 @@ class Plan:
         """The scenes to learn from and the recipe, with what other methods alone have of it as if it were not in the config."""
         way, model, training = self.method_of(method), self.run.model, self.run.training.without(*INDIFFERENT)
         if method != "dis2":
-            model, training = model.without(*STUDENT_PARTS), training.without("distillation")
+            model = model.without(*STUDENT_PARTS)
+        if not way.choice:
+            training = training.without("distillation")
         if not way.teacher:
             weights = training.weights.without(*DISTILLATION_TERMS)
             training = training.without("unlabelled").model_copy(update={"weights": weights})

@@ -34,7 +34,10 @@ class Skips(nn.Module):
 
 
 class Edges(nn.ModuleDict):
-    """What the stems of the sensors that are shown add at full resolution, made once per image and not once per view."""
+    """What the stems of the sensors that are shown add at full resolution, made once per image and not once per view.
+
+    Where combinations have their own decoders, it is made once per image and decoder.
+    """
 
     def __init__(self, sensors: tuple[str, ...], width: int):
         super().__init__({sensor: nn.Conv2d(width // 2, finest(width), 1, bias=False) for sensor in sensors})

@@ -142,7 +142,9 @@ def load(folder: Path) -> Model:
     check_digest(folder / WEIGHTS, card.weights)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except RuntimeError:
+        raise UserError(f"{folder / WEIGHTS}: {card.method} has other parts in this version of dis2; train it again") from None
+    except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder / WEIGHTS}: does not fit its card or is damaged ({reason}); train it again") from None
     return Model(network.eval(), card)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from dis2.config.training import VIEWS
+
 
 @dataclass(frozen=True)
 class Method:
@@ -16,7 +18,7 @@ class Method:
     objective: str
     teacher: bool = False
     """Does it start from a trained teacher?"""
-    views: tuple[str, ...] = ("views", "even_views")
+    views: tuple[str, ...] = VIEWS
     """The settings that decide in which combinations of sensors it is shown a tile."""
     choice: bool = False
     """Is distillation a choice here (`training.distillation`), and not what the method is?"""

@@ -27,15 +27,19 @@ class Network(teacher.Network):
             if settings.compensation
             else NoCompensation()
         )
-        if len(sensors) <= settings.own_decoders:
+        if settings.own_decoders:
             self.decoders = Decoders(self.decoders.of(self.sensors), combinations(self.sensors))
 
-    def inherited(self, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inherited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of them; each decoder begins as the teacher's only one."""
-        first = f"decoders.{name_of(self.sensors)}."
-        ends = {name.removeprefix(first): x for name, x in teacher.items() if name.startswith(first)}
-        copies = {f"decoders.{decoder}.{name}": x for decoder in self.decoders for name, x in ends.items()}
-        return {**teacher, **{name: x for name, x in copies.items() if name in self.state_dict()}}
+        first = f"decoders.own.{name_of(self.sensors)}."
+        copies = {
+            f"decoders.own.{key}.{name}": weights[first + name]
+            for key, decoder in self.decoders.own.items()
+            for name in decoder.state_dict()
+            if first + name in weights
+        }
+        return {**weights, **copies}
 
     def offers(self, encoded: Encoded, seen: Shown) -> Offers:
         """What each sensor offers for each slot that is not wholly observed."""

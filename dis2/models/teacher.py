@@ -58,9 +58,9 @@ class Network(nn.Module):
         """Logits [V B, K, H, W] of other fused features than its own: what if a level told something else?"""
         return cast(Prediction, self.decoders(fused, encoded, shown(encoded, available, self.sensors))).logits
 
-    def inherited(self, teacher: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inherited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """What it begins with of its teacher's weights: here all of them as they are."""
-        return teacher
+        return weights
 
     def evidence(self, scores: Tensor) -> Tensor:
         """Scores of classes [B, K, h, w] as shares from 0 to 1."""

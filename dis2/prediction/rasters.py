@@ -11,6 +11,7 @@ from pathlib import Path
 
 from affine import Affine
 
+from dis2.combinations import Combination
 from dis2.config.data import ClassLabel, Data, Scene
 from dis2.config.grid import GridSettings
 from dis2.errors import UserError
@@ -23,8 +24,6 @@ UNITS = 100
 """A pixel that many times larger or smaller than the model's is told in other units, degrees and not metres."""
 SAME = 0.02
 """By this share pixels may differ from the model's: to resample them would cost more than it gives."""
-
-Combination = tuple[str, ...]
 
 
 def data_of(model: Model, folder: Path, files: dict[str, list[str]]) -> Data:

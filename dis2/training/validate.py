@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dis2.combinations import availability, name_of, parse
+from dis2.combinations import Combination, availability, name_of, parse
 from dis2.config.data import IGNORE
 from dis2.errors import UserError
 from dis2.metrics import Calibration, Matrix, confusion, miou
@@ -21,8 +21,6 @@ from dis2.models.temperature import tempered
 from dis2.raster.grid import Window
 from dis2.tiles.augment import Sample
 from dis2.tiles.dataset import Scenes, batches, fresh, stacked
-
-Combination = tuple[str, ...]
 
 
 @dataclass

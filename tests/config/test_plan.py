@@ -92,7 +92,7 @@ def put(path: str, value: Any):
         (put("training", {"distillation": True}), {"train dis2"}),
         (put("training", {"workers": 2, "cache": "disk", "cache_mb": 9, "save_every": 7, "tensorboard": True}), set()),
         (put("model", {"width": 8}), TRAININGS),
-        (put("model", {"compensation": False, "certainty": True}), {"train dis2"}),
+        (put("model", {"compensation": False, "certainty": True, "own_decoders": True}), {"train dis2"}),
         (put("evaluation", {"bins": 20}), {"evaluate"}),
         (put("prediction", {"overlap": 0.5}), {"predict south", "predict new"}),
         (put("report.title", "Mine"), {"report"}),

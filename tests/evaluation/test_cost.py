@@ -28,12 +28,12 @@ def parameters(network, *beginnings):
 
 def test_a_combination_uses_neither_other_sensors_encoders_nor_what_only_training_needs():
     it = subject("dis2")
-    idle = "auxiliary.", "decoders.eye+echo.rise.heads."
+    idle = "auxiliary.", "decoders.own.eye+echo.rise.heads."
     both, one = (it.inference(c).used for c in (("eye", "echo"), ("eye",)))
     assert both == it.stored - parameters(it.network, *idle, "compensation.", "slots.nothing.", "slots.state.")
     others = (
         "encoders.echo.",
-        "decoders.eye+echo.edges.echo.",
+        "decoders.own.eye+echo.edges.echo.",
         "compensation.offering.echo.",
         "compensation.heads.eye.",
         "compensation.target.eye",

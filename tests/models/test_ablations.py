@@ -7,7 +7,7 @@ import torch
 
 from dis2.models.compensation import EPSILON
 from dis2.models.slots import shown
-from tests.models.tester import TINY, NetworkTester, complete, fresh, objective_of, sample
+from tests.models.tester import TINY, NetworkTester, complete, fresh, is_new, objective_of, sample
 
 PARTS = ("hierarchy", "classwise", "compensation")
 
@@ -35,7 +35,7 @@ class TestAblations(NetworkTester):
         teacher = fresh("teacher", self.settings, seed=1)
         objective_of("dis2", teacher).start(network)
         for name, parameter in network.named_parameters():
-            if name.startswith("slots.state.") or name.endswith("attention.without"):
+            if is_new(name):
                 parameter.zero_()
         images, _ = sample()
         assert torch.equal(network(images, complete(images)).logits, teacher(images, complete(images)).logits)

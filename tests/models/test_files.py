@@ -83,7 +83,7 @@ def reshape(folder):
             lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-1] + b"!"),
             "weights.safetensors: damaged",
         ),
-        (reshape, "weights.safetensors: does not fit its card"),
+        (reshape, "weights.safetensors: teacher has other parts"),
         (lambda f: (f / CARD).unlink(), "model.json: cannot be read"),
         (lambda f: (f / CARD).write_text("{"), "model.json: damaged"),
         (

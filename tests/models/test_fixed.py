@@ -24,3 +24,10 @@ def test_the_student_can_be_exported(combination, holes):
 def test_the_student_can_be_compiled_as_one_graph(combination, holes):
     network, tensors, expected = fixed(fresh("dis2"), combination, holes)
     assert_close(torch.compile(network, fullgraph=True)(*tensors), expected)
+
+
+@torch.no_grad()
+def test_where_a_sensor_measured_nothing_the_student_is_fixed_to_what_it_gives_without():
+    network = fresh("dis2")
+    it, (eye, echo, seen, _), _ = fixed(network, ("eye", "echo"), True)
+    assert_close(it(eye, echo, seen, torch.zeros_like(seen)), network({"eye": eye}, {"eye": seen}).logits)

@@ -41,7 +41,7 @@ SCENE_FILES: dict[str, Any] = {
     name: {"split": split, "sensors": {s: f"{name}/{s}.tif" for s in has}, "labels": f"{name}/labels.tif"}
     for name, (split, has) in SCENES.items()
 }
-MODEL = ModelSettings(width=4, depth=1, heads=2, classwise=True, certainty=True, own_decoders=3)
+MODEL = ModelSettings(width=4, depth=1, heads=2, classwise=True, certainty=True, own_decoders=True)
 
 
 def data(sensors=SENSORS, classes=CLASSES, **changes) -> Data:

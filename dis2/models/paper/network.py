@@ -174,9 +174,13 @@ def _levels(encoded: Encoded, sensor: str, rows: Rows) -> list[Tensor]:
 
 def _merged(parts: Sequence[tuple[Rows, Prediction]], count: int) -> Prediction:
     """The predictions of all scenarios as one, each sample at its place."""
-    whole = merged(parts, count)
     rows, seen = [rows for rows, _ in parts], [cast(Features, prediction.features) for _, prediction in parts]
-    pooled = [laid([*zip(rows, same, strict=True)], count) for same in zip(*(it.pooled for it in seen), strict=True)]
+
+    def put(tensors: Sequence[Tensor]) -> Tensor:
+        return laid(zip(rows, tensors, strict=True), count)
+
+    whole = merged([prediction for _, prediction in parts], put)
+    pooled = [put(same) for same in zip(*(it.pooled for it in seen), strict=True)]
     compensatory, own = (_side_by_side([getattr(it, name) for it in seen]) for name in ("pooled_compensatory", "pooled_own"))
     return Prediction(
         whole.logits, Features(**vars(whole.features), pooled=pooled, pooled_compensatory=compensatory, pooled_own=own)
