@@ -37,9 +37,8 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
 
     with _scene(settings, arguments) as data:
         if settings.run and arguments.broken == "stop" and any(map(is_missing, data.scenes[arguments.scene].files)):
-            Plan(settings.run, method_of).check_files(
-                [str(arguments.config)], [arguments.scene]
-            )  # it tells where they are listed
+            plan = Plan(settings.run, method_of)
+            plan.check_files([str(arguments.config)], [arguments.scene])  # it tells where they are listed
         check(data, settings("grid"), arguments.scene, arguments.out, arguments.broken == "skip")
 
 

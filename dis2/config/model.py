@@ -20,7 +20,7 @@ class ModelSettings(Section):
     compensation: bool = Field(True, description="fill the slots of missing sensors (false, an ablation: leave them empty)")
     classwise: bool = Field(False, description="attend to and decode each class by itself (its worth: benchmarks/choices.md)")
     certainty: bool = Field(False, description="sensors say how sure they are of what fills slots (likewise)")
-    own_decoders: bool = Field(False, description="dis2 has a decoder for each combination, not one for all (likewise)")
+    own_decoders: bool = Field(False, description="dis2 has a decoder for each combination of up to 5 sensors (likewise)")
 
     @property
     def fused_levels(self) -> int:

@@ -1,8 +1,9 @@
 """The explain stage: for one scene, where the coarsest level finds each class, and what each sensor and each level tell of it.
 
 A sensor's contribution to a class is what is lost without it: of the class's IoU, and of its margin, by which its logit lies
-above all others where it is true. A resolution's importance is what is lost when its level's fused features are replaced by their
-mean over each window. All of it on the same pixels: those that have a label and that every sensor of the scene measured.
+above all others where it is true; where combinations have their own decoders, another one reads what is left. A resolution's
+importance is what is lost when its level's fused features are replaced by their mean over each window. All of it on the same
+pixels: those that have a label and that every sensor of the scene measured.
 """
 
 from __future__ import annotations

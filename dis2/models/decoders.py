@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from functools import partial, reduce
-from itertools import compress
+from functools import partial
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dis2.combinations import Combination, combinations, name_of
@@ -49,57 +48,49 @@ class Decoder(nn.Module):
         validity = torch.cat([seen.shares[sensor][-1] for sensor in self.sensors], 1)  # [V B, N, h, w]
         scores, features = self.attention(fused[-1], validity)
         logits, scales, penultimate = self.rise(scores, features, fused, partial(self.edges, encoded, seen))
-        height, width = encoded.size
-        return Prediction(logits[..., :height, :width], Features(scales, penultimate=penultimate, attention=scores))
+        return Prediction(logits, Features(scales, penultimate=penultimate, attention=scores))
 
 
 class Decoders(nn.Module):
-    """The decoder of all sensors, and one for each other combination that has its own; the others share the first one.
+    """One decoder for all combinations, or one for each: then each pixel is decoded by the one of the sensors that it shows.
 
-    In training a sample goes to the decoder of the sensors that it shows anywhere; else each pixel is decoded by what it shows.
+    In training a sample goes whole to the decoder of most of its pixels, and so do, always, pixels that no sensor measured.
     """
 
-    def __init__(self, first: Decoder, own: Iterable[Combination] = ()):
+    def __init__(self, first: Decoder, own: bool = False):
         super().__init__()
         self.sensors = first.sensors
-        others = {name_of(it): first.copied_for(it) for it in own if it != first.sensors}
-        self.own = nn.ModuleDict({name_of(first.sensors): first, **others})
+        others = combinations(first.sensors)[1:] if own else []
+        self.own = nn.ModuleDict({name_of(first.sensors): first, **{name_of(it): first.copied_for(it) for it in others}})
 
     def of(self, combination: Combination) -> Decoder:
-        """The one of a combination."""
+        """The one of a combination: that of all sensors where it has none of its own."""
         name = name_of(combination)
         return cast(Decoder, self.own[name if name in self.own else name_of(self.sensors)])
 
     def forward(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> Prediction:
-        """Every sample of all views, or every pixel, by its decoder."""
+        """Logits [V B, K, H, W] of all samples of all views, without what the image was padded by."""
         if len(self.own) == 1 or seen.whole == {*seen.there}:
-            return cast(Prediction, self.of(seen.there)(fused, encoded, seen))
+            found = cast(Prediction, self.of(seen.there)(fused, encoded, seen))
+        else:
+            found = self._by_what_is_shown(fused, encoded, seen)
+        height, width = encoded.size
+        return Prediction(found.logits[..., :height, :width], found.features)
+
+    def _by_what_is_shown(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> Prediction:
+        codes = {sum(2 ** self.sensors.index(sensor) for sensor in it): it for it in [*combinations(self.sensors), ()]}
+        pixels, samples, there = shown_by(seen, self.sensors)
         if self.training:
-            return self._by_sample(fused, encoded, seen)
-        return self._by_pixel(fused, encoded, seen)
-
-    def _by_sample(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> Prediction:
-        shows = torch.cat([seen.shares[sensor][0].flatten(1).amax(1, keepdim=True) > 0 for sensor in self.sensors], 1)  # [V B, N]
-        groups: dict[Combination, Rows] = {}
-        for row, found in enumerate(shows.tolist()):
-            groups.setdefault(tuple(compress(self.sensors, found)), []).append(row)
-        predictions = [self._some(it, rows, fused, encoded, seen) for it, rows in groups.items()]
-        return merged(predictions, sorted_by([*groups.values()]))
-
-    def _by_pixel(self, fused: list[Tensor], encoded: Encoded, seen: Shown) -> Prediction:
-        """What no sensor measured is decoded by what its sample shows elsewhere."""
-        masks = {sensor: seen.shares[sensor][0] > 0 for sensor in seen.there}  # [V B, 1, H, W]
-        somewhere = {sensor: mask.flatten(1).any(1).view(-1, 1, 1, 1) for sensor, mask in masks.items()}
-        nothing = ~torch.cat([*masks.values()], 1).any(1, keepdim=True)
-        groups, places, predictions = [], [], []
-        for it in combinations(seen.there):
-            where = _exactly(masks, it) | nothing & _exactly(somewhere, it)
-            rows = [*range(len(where))] if encoded.told else where.flatten(1).any(1).nonzero().flatten().tolist()
-            if rows:
-                groups.append(rows)
-                places.append(where)
-                predictions.append(self._some(it, rows, fused, encoded, seen))
-        return merged(predictions, chosen_by(groups, places))
+            found = samples.tolist()
+            groups = {code: [row for row, own in enumerate(found) if own == code] for code in codes if code in found}
+        elif encoded.told:  # nothing may depend on what the images hold
+            groups = {code: [*range(len(samples))] for code, it in codes.items() if it and {*it} <= {*seen.there}}
+        else:
+            has = there.T.tolist()
+            groups = {code: [row for row, own in enumerate(has[code]) if own] for code in codes if any(has[code])}
+        predictions = [self._some(codes[code], rows, fused, encoded, seen) for code, rows in groups.items()]
+        rows = [*groups.values()]
+        return merged(predictions, sorted_by(rows) if self.training else chosen_by(rows, [pixels == code for code in groups]))
 
     def _some(self, combination: Combination, rows: Rows, fused: list[Tensor], encoded: Encoded, seen: Shown) -> Prediction:
         """Some samples by the decoder of a combination."""
@@ -107,9 +98,20 @@ class Decoders(nn.Module):
         return cast(Prediction, self.of(combination)([taken(x, rows) for x in fused], *few))
 
 
-def _exactly(found: Mapping[str, Tensor], combination: Combination) -> Tensor:
-    """Where all of these sensors are found, and no other."""
-    return reduce(torch.logical_and, (x if sensor in combination else ~x for sensor, x in found.items()))
+def shown_by(seen: Shown, sensors: Combination) -> tuple[Tensor, Tensor, Tensor]:
+    """Combinations as numbers, a bit for each sensor: of each pixel [V B, 1, H, W], of most of a sample's [V B]; which there are.
+
+    Pixels that show nothing are as most others of their sample.
+    """
+    bits = [2**index * (seen.shares[sensor][0] > 0) for index, sensor in enumerate(sensors)]
+    pixels = torch.stack(bits).sum(0)  # [V B, 1, H, W]
+    flat = pixels.flatten(1)
+    counts = torch.zeros(len(flat), 2 ** len(sensors), device=flat.device)
+    counts.scatter_add_(1, flat, torch.ones_like(flat, dtype=counts.dtype))
+    counts[:, 0] = 0.5
+    samples = counts.argmax(1)
+    there = (counts >= 1) | F.one_hot(samples, counts.shape[1]).bool()  # [V B, 2^N]
+    return torch.where(pixels == 0, samples.view(-1, 1, 1, 1), pixels), samples, there
 
 
 def only(encoded: Encoded, seen: Shown, rows: Rows, there: Combination) -> tuple[Encoded, Shown]:

@@ -45,7 +45,7 @@ class Features:
     penultimate: Tensor | None = None
     """[B, C, H, W]"""
     attention: Tensor | None = None
-    """class scores before the gate: [B, K, h, w] at level 4"""
+    """class scores before the gate: [B, K, h, w] at level 4; of several decoders each cell is by that of most of its pixels"""
     offers: Offers = field(default_factory=dict)
     """what each sensor offers for each slot, by target and source: the levels that are fused, [B, C, h, w]"""
     compensated: dict[str, list[Slot]] = field(default_factory=dict)

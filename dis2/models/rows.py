@@ -47,9 +47,8 @@ def chosen_by(groups: Sequence[Rows], where: Sequence[Tensor]) -> Put:
     """Puts groups together by the pixels [B, 1, H, W] where each counts; coarser cells are of the group with most of theirs."""
 
     def put(tensors: Sequence[Tensor]) -> Tensor:
-        height, width = tensors[0].shape[-2:]
-        factors = [max(1, side // small) for side, small in zip(where[0].shape[-2:], (height, width), strict=True)]
-        shares = torch.cat([F.avg_pool2d(mask.float(), factors)[..., :height, :width] for mask in where], 1)
+        factor = where[0].shape[-1] // tensors[0].shape[-1]
+        shares = torch.cat([F.avg_pool2d(mask.float(), factor) for mask in where], 1)
         best = shares.argmax(1, keepdim=True)  # [B, 1, h, w]
         whole = torch.zeros_like(tensors[0][:1])
         for group, (rows, x) in enumerate(zip(groups, tensors, strict=True)):
@@ -65,7 +64,7 @@ def merged(predictions: Sequence[Prediction], put: Put) -> Prediction:
 
     def each(tensors: Iterable[Tensor | None]) -> Tensor | None:
         found = [x for x in tensors if x is not None]
-        return put(found) if found else None
+        return put(found) if len(found) == len(seen) else None
 
     features = Features(
         scales=[put(same) for same in zip(*(it.scales for it in seen), strict=True)],

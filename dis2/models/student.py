@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dis2.combinations import combinations, name_of
+from dis2.combinations import name_of
 from dis2.config.model import ModelSettings
+from dis2.errors import UserError
 from dis2.models import teacher
 from dis2.models.ablations import NoCompensation
 from dis2.models.compensation import Compensations
 from dis2.models.decoders import Decoders
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
+
+MOST = 5
+"""Sensors of which each combination may have a decoder: 31 of them."""
 
 
 class Network(teacher.Network):
@@ -27,8 +31,9 @@ class Network(teacher.Network):
             if settings.compensation
             else NoCompensation()
         )
-        if settings.own_decoders:
-            self.decoders = Decoders(self.decoders.of(self.sensors), combinations(self.sensors))
+        if settings.own_decoders and len(sensors) > MOST:
+            raise UserError(f"model.own_decoders: for up to {MOST} sensors, not {len(sensors)}; leave it out")
+        self.decoders = Decoders(self.decoders.of(self.sensors), settings.own_decoders)
 
     def inherited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of them; each decoder begins as the teacher's only one."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dis2.errors import UserError
 from dis2.models.files import build
 from dis2.models.slots import shown
 from tests.models.tester import (
@@ -73,23 +74,45 @@ class TestStudent(ClasswiseTester):
         assert changed == [it == combination for it in COMBINATIONS]
 
     @torch.no_grad()
-    def test_each_pixel_is_decoded_by_what_it_shows(self, network):
-        images, _ = sample()
-        valid = complete(images)
-        valid["echo"][..., 12:] = False
-        before = network(images, valid).logits
-        for parameter in network.decoders.of(("eye", "relief")).parameters():
-            parameter.mul_(1.5)
-        changed = (network(images, valid).logits != before).any(1)
-        assert not changed[..., :12].any() and changed[..., 12:].all()
-
-    @torch.no_grad()
     def test_what_a_sample_lacks_may_be_asked_for(self, network):
         images, valid = measured_everywhere(("eye", "echo"), ("eye",))
         asked = torch.tensor([[True, False, True], [True, True, True]])
         found = network.decode(network.encode(images, valid), asked).logits
         alone = [{sensor: x[1:] for sensor, x in tensors.items()} for tensors in (images, valid)]
         assert_close(found[1:], network(*alone).logits)
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("size", [(32, 32), (8, 40), (5, 5)])
+    def test_each_pixel_is_decoded_by_what_it_shows_whatever_the_size_of_the_image(self, network, size):
+        images, _ = sample(size=size)
+        valid = complete(images)
+        valid["echo"][..., size[1] // 2 :] = False
+        before = network(images, valid).logits
+        for parameter in network.decoders.of(("eye", "relief")).parameters():
+            parameter.mul_(1.5)
+        changed = (network(images, valid).logits != before).any(1)
+        assert not changed[..., : size[1] // 2].any() and changed[..., size[1] // 2 :].all()
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("asked", [[[False, True, False]] * 2, [[False, True, False], [True, False, False]]])
+    def test_a_sample_that_shows_nothing_of_what_is_asked_for_is_decoded_as_when_it_is_alone(self, network, asked):
+        images, valid = measured_everywhere(("eye",), ("echo",))
+        found = network.decode(network.encode(images, valid), torch.tensor(asked)).logits
+        first = [{"eye": tensors["eye"][:1]} for tensors in (images, valid)]
+        assert_close(found[:1], network.decode(network.encode(*first), torch.tensor(asked[:1])).logits)
+
+    def test_a_speck_of_another_sensor_does_not_decide_by_what_a_sample_is_decoded_in_training(self, network):
+        images, _ = sample()
+        valid = complete(images)
+        for sensor in ("echo", "relief"):
+            valid[sensor][..., 1:] = False
+        network.train()(images, valid).logits.sum().backward()
+        used = [name for name, it in network.decoders.own.items() if any(p.grad is not None for p in it.parameters())]
+        assert used == ["eye"]
+
+    def test_more_sensors_than_may_have_their_own_decoders_are_refused(self):
+        with pytest.raises(UserError, match="model.own_decoders: for up to 5 sensors, not 6"):
+            build("dis2", dict.fromkeys("abcdef", 3), CLASSES, TINY)
 
     def test_threads_change_no_bit_of_the_gradients_of_a_sample_that_is_shown_alike_in_all_views(self):
         batch = [sample(("eye",), seed=seed) for seed in range(4)] + [sample(seed=9)]

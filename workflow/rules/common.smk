@@ -117,7 +117,7 @@ def model_folder(wildcards):
 
 def teacher_of(wildcards):
     """The teacher that a method starts from, if it does."""
-    return model("teacher", wildcards.seed) if PLAN.method_of(wildcards.method).teacher else []
+    return model("teacher", wildcards.seed) if method_of(wildcards.method).teacher else []
 
 
 def measure(wildcards):
