@@ -6,6 +6,8 @@ from dis2.config.base import Section
 
 STUDENT_PARTS = ("compensation", "certainty", "own_decoders")
 """What the student alone has: a teacher or a rival is the same whatever these are."""
+MOST_DECODED = 5
+"""Sensors of which each combination may have its own decoder: 31 of them."""
 
 
 class ModelSettings(Section):
@@ -20,7 +22,9 @@ class ModelSettings(Section):
     compensation: bool = Field(True, description="fill the slots of missing sensors (false, an ablation: leave them empty)")
     classwise: bool = Field(False, description="attend to and decode each class by itself (its worth: benchmarks/choices.md)")
     certainty: bool = Field(False, description="sensors say how sure they are of what fills slots (likewise)")
-    own_decoders: bool = Field(False, description="dis2 has a decoder for each combination of up to 5 sensors (likewise)")
+    own_decoders: bool = Field(
+        False, description=f"dis2 has a decoder for each combination of up to {MOST_DECODED} sensors (likewise)"
+    )
 
     @property
     def fused_levels(self) -> int:

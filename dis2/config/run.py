@@ -30,7 +30,7 @@ from dis2.config.data import SPLITS, Chip, Data, Scene, on_network
 from dis2.config.evaluation import EvaluationSettings
 from dis2.config.grid import GridOrPixels, GridSettings
 from dis2.config.listing import Listing, scenes_of
-from dis2.config.model import ModelSettings
+from dis2.config.model import MOST_DECODED, ModelSettings
 from dis2.config.prediction import PredictionSettings
 from dis2.config.preparation import Preparation
 from dis2.config.report import ReportSettings
@@ -103,6 +103,10 @@ class Run(Section):
             raise ValueError(f"grid.reference: {self.grid.reference!r} is not one of the sensors ({', '.join(sensors)})")
         if not self.grid.pixels and (chips := [name for name, scene in self.data.scenes.items() if scene.chips]):
             raise ValueError(f"data.scenes.{chips[0]}.chips: chips need `grid: pixels`")
+        if self.model.own_decoders and len(sensors) > MOST_DECODED:
+            raise ValueError(
+                f"model.own_decoders: for up to {MOST_DECODED} sensors, data.sensors has {len(sensors)}; leave it out"
+            )
         self._check_methods((info.context or {}).get("methods", {}))
         self._check_splits()
         self._check_files()

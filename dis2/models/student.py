@@ -6,16 +6,12 @@ from torch import Tensor
 
 from dis2.combinations import name_of
 from dis2.config.model import ModelSettings
-from dis2.errors import UserError
 from dis2.models import teacher
 from dis2.models.ablations import NoCompensation
 from dis2.models.compensation import Compensations
 from dis2.models.decoders import Decoders
 from dis2.models.prediction import Encoded, Offers, Slot
 from dis2.models.slots import Shown
-
-MOST = 5
-"""Sensors of which each combination may have a decoder: 31 of them."""
 
 
 class Network(teacher.Network):
@@ -31,8 +27,6 @@ class Network(teacher.Network):
             if settings.compensation
             else NoCompensation()
         )
-        if settings.own_decoders and len(sensors) > MOST:
-            raise UserError(f"model.own_decoders: for up to {MOST} sensors, not {len(sensors)}; leave it out")
         self.decoders = Decoders(self.decoders.of(self.sensors), settings.own_decoders)
 
     def inherited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:

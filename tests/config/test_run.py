@@ -181,6 +181,10 @@ WRONG = {
     ),
     "method": (mine(methods=["dis2", "sensor-dropuot"]), "methods: 'sensor-dropuot' is not a method; there are dis2, "),
     "method twice": (mine(methods=["dis2", "dis2"]), "methods: an entry is listed twice"),
+    "decoders of many sensors": (
+        mine(**{f"data__sensors__{name}": {"bands": 1} for name in "abcd"}, model={"own_decoders": True}),
+        "model.own_decoders: for up to 5 sensors, data.sensors has 6; leave it out",
+    ),
     "method of two sensors": (
         mine(data__sensors__nose={"bands": 1}, methods=["dis2", "paper"]),
         "methods: 'paper' takes 2 sensors, data.sensors has 3 (eye, echo, nose); leave it out",

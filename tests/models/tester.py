@@ -81,6 +81,14 @@ def objective_of(method, teacher=None, settings=TINY):
     return way.objective_module().Objective(tuple(sensors_of(method)), torch.ones(CLASSES), LossWeights(), teacher)
 
 
+def started(teacher, settings=TINY):
+    """A student at step 0."""
+    torch.manual_seed(5)
+    student = build("dis2", SENSORS, CLASSES, settings).double()
+    inherited = objective_of("dis2", teacher).start(student)
+    return student.eval(), inherited
+
+
 def is_new(name):
     """Is it a parameter that a student does not have of its teacher?"""
     return name.startswith(("compensation.", "slots.state.")) or name.endswith("attention.without")
